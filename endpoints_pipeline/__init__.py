@@ -1,0 +1,1 @@
+"""SQL endpoints over ClickHouse, materialized by Dagster as Parquet on S3."""

@@ -1,0 +1,40 @@
+"""The catalog: the shared memory of the API, Dagster and the CLI. It holds what people want and what was published."""
+
+from __future__ import annotations
+
+from endpoints_pipeline.catalog.database import Database
+from endpoints_pipeline.catalog.endpoints import EndpointStore
+from endpoints_pipeline.catalog.executions import ExecutionStore
+from endpoints_pipeline.catalog.migrate import ensure_schema
+from endpoints_pipeline.catalog.refreshes import RefreshStore
+
+__all__ = ["Catalog", "open_catalog"]
+
+
+class Catalog:
+    """The stores over one database; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.endpoints = EndpointStore(database)
+        self.refreshes = RefreshStore(database)
+        self.executions = ExecutionStore(database)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_catalog(dsn: str, *, timeout: float, auto_migrate: bool) -> Catalog:
+    """Open the catalog and make sure that its schema is this package's.
+
+    Raises:
+        CatalogError: The DSN can't be used, or the schema is another version's and ``auto_migrate`` is off.
+        CatalogUnavailable: The database doesn't answer.
+    """
+    database = Database(dsn, timeout)
+    try:
+        ensure_schema(database, auto_migrate=auto_migrate)
+    except BaseException:
+        database.close()
+        raise
+    return Catalog(database)

@@ -1,0 +1,270 @@
+"""Refreshes: who wants one, who is at it, and the one transaction that publishes a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from endpoints_pipeline.catalog.database import Database
+from endpoints_pipeline.catalog.mapping import (
+    columns_from_json,
+    columns_to_json,
+    load_snapshots,
+    materialization_record,
+    query_hash,
+)
+from endpoints_pipeline.catalog.records import (
+    Attempt,
+    Column,
+    Materialization,
+    MaterializedVersion,
+    Part,
+    RefreshRequest,
+    RefreshStatus,
+    Snapshot,
+)
+from endpoints_pipeline.catalog.tables import (
+    EndpointRow,
+    MaterializationRow,
+    PartRow,
+    RefreshRequestRow,
+    RevisionRow,
+    SnapshotRow,
+    VersionRow,
+)
+from endpoints_pipeline.errors import InvalidInput, NotFound, RefreshSuperseded
+
+_LIVE = (EndpointRow.deleted_at.is_(None)) & EndpointRow.is_active & VersionRow.is_active & MaterializationRow.enabled
+
+
+class RefreshStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def revision(self) -> int:
+        """A number that grows with every change to what Dagster must know: the watcher's cheap fingerprint."""
+        with self._database.read() as session:
+            return session.scalar(sa.select(RevisionRow.revision)) or 0
+
+    def materialized_versions(self) -> Sequence[MaterializedVersion]:
+        """Every version to be kept as a snapshot, of all projects, in a stable order."""
+        with self._database.read() as session:
+            rows = session.execute(
+                sa.select(EndpointRow, VersionRow, MaterializationRow)
+                .join(VersionRow, VersionRow.endpoint_id == EndpointRow.id)
+                .join(MaterializationRow, MaterializationRow.version_id == VersionRow.id)
+                .where(_LIVE)
+                .order_by(EndpointRow.project_id, EndpointRow.name, VersionRow.version)
+            )
+            return [
+                MaterializedVersion(
+                    project_id=endpoint.project_id,
+                    endpoint_id=endpoint.id,
+                    name=endpoint.name,
+                    version_id=version.id,
+                    version=version.version,
+                    is_current=version.version == endpoint.current_version,
+                    sql=version.sql,
+                    description=version.description,
+                    sync_frequency=materialization.sync_frequency,
+                    data_freshness_seconds=version.data_freshness_seconds,
+                    query_hash=query_hash(version.sql),
+                    columns=columns_from_json(version.columns),
+                )
+                for endpoint, version, materialization in rows.tuples()
+            ]
+
+    def materializations(self, sync_frequency: str) -> Sequence[Materialization]:
+        """The state of every version on one schedule."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                sa.select(MaterializationRow)
+                .join(VersionRow, VersionRow.id == MaterializationRow.version_id)
+                .join(EndpointRow, EndpointRow.id == VersionRow.endpoint_id)
+                .where(_LIVE, MaterializationRow.sync_frequency == sync_frequency)
+                .order_by(MaterializationRow.version_id)
+            )
+            return [materialization_record(row) for row in rows]
+
+    def request(self, version_id: str, reason: str, now: datetime) -> None:
+        """Ask for a refresh as soon as Dagster can; asking again before it began is the same request.
+
+        Raises:
+            InvalidInput: The version isn't materialized.
+        """
+        with self._database.write() as session:
+            row = session.get(MaterializationRow, version_id)
+            if row is None or not row.enabled:
+                raise InvalidInput(
+                    "The endpoint isn't materialized: set is_materialized to true first.", attr="is_materialized"
+                )
+            waiting = sa.select(RefreshRequestRow.id).where(
+                RefreshRequestRow.version_id == version_id, RefreshRequestRow.launched_at.is_(None)
+            )
+            if session.scalar(waiting) is None:
+                session.add(RefreshRequestRow(id=str(uuid4()), version_id=version_id, reason=reason, requested_at=now))
+
+    def waiting_requests(self) -> Sequence[RefreshRequest]:
+        """Requests that no Dagster run was asked for yet, oldest first."""
+        with self._database.read() as session:
+            rows = session.scalars(
+                sa.select(RefreshRequestRow)
+                .where(RefreshRequestRow.launched_at.is_(None))
+                .order_by(RefreshRequestRow.requested_at, RefreshRequestRow.id)
+            )
+            return [RefreshRequest(row.id, row.version_id, row.reason, row.requested_at) for row in rows]
+
+    def mark_launched(self, request_ids: Sequence[str], now: datetime) -> None:
+        with self._database.write() as session:
+            session.execute(
+                sa.update(RefreshRequestRow).where(RefreshRequestRow.id.in_(request_ids)).values(launched_at=now)
+            )
+
+    def begin(self, version_id: str, *, reason: str, dagster_run_id: str | None, now: datetime) -> Attempt:
+        """Note that a refresh begins; its id becomes the snapshot's. A later attempt doesn't wait for an earlier one.
+
+        Raises:
+            NotFound: The version is gone, inactive or no longer materialized.
+        """
+        with self._database.write() as session:
+            found = session.execute(
+                sa.select(EndpointRow, VersionRow, MaterializationRow)
+                .join(VersionRow, VersionRow.endpoint_id == EndpointRow.id)
+                .join(MaterializationRow, MaterializationRow.version_id == VersionRow.id)
+                .where(VersionRow.id == version_id, _LIVE)
+                .with_for_update(of=MaterializationRow)
+            ).one_or_none()
+            if found is None:
+                raise NotFound(f"Version {version_id} is gone or no longer materialized; there is nothing to refresh.")
+            endpoint, version, materialization = found.tuple()
+            materialization.attempt_id = str(uuid4())
+            materialization.attempt_at = now
+            materialization.attempt_dagster_run_id = dagster_run_id
+            materialization.status = RefreshStatus.RUNNING
+            materialization.updated_at = now
+            return Attempt(
+                id=materialization.attempt_id,
+                project_id=endpoint.project_id,
+                endpoint_id=endpoint.id,
+                name=endpoint.name,
+                version_id=version.id,
+                version=version.version,
+                sql=version.sql,
+                query_hash=query_hash(version.sql),
+                expected_snapshot_id=materialization.snapshot_id,
+                began_at=now,
+                dagster_run_id=dagster_run_id,
+                reason=reason,
+            )
+
+    def publish(
+        self, attempt: Attempt, *, columns: Sequence[Column], parts: Sequence[Part], engine_version: str, now: datetime
+    ) -> Snapshot:
+        """Insert the snapshot with its parts and move the version's pointer: the only act that makes it visible.
+
+        Raises:
+            RefreshSuperseded: The pointer moved since the attempt began, or the materialization was switched off.
+        """
+        with self._database.write() as session:
+            row = session.scalar(
+                sa.select(MaterializationRow)
+                .where(MaterializationRow.version_id == attempt.version_id)
+                .with_for_update()
+            )
+            if row is None or not row.enabled:
+                raise RefreshSuperseded(f"'{attempt.name}' is no longer materialized; its new rows were dropped.")
+            if row.snapshot_id != attempt.expected_snapshot_id:
+                raise RefreshSuperseded(
+                    f"Another refresh of '{attempt.name}' published snapshot {row.snapshot_id} first; "
+                    "this one gave way."
+                )
+            row.sequence += 1
+            row.snapshot_id = attempt.id
+            row.status = RefreshStatus.COMPLETED
+            row.error = ""
+            row.updated_at = now
+            session.add(_snapshot_row(attempt, row.sequence, columns, parts, engine_version, now))
+            session.flush()
+            session.add_all(_part_rows(attempt.id, parts))
+            session.flush()
+            return load_snapshots(session, [attempt.id])[attempt.id]
+
+    def fail(self, version_id: str, dagster_run_id: str, *, error: str, cancelled: bool, now: datetime) -> None:
+        """Note that the newest attempt failed, if it is the one of ``dagster_run_id``; what is published stays."""
+        with self._database.write() as session:
+            session.execute(
+                sa.update(MaterializationRow)
+                .where(
+                    MaterializationRow.version_id == version_id,
+                    MaterializationRow.enabled,
+                    MaterializationRow.attempt_dagster_run_id == dagster_run_id,
+                    MaterializationRow.status == RefreshStatus.RUNNING,
+                )
+                .values(
+                    status=RefreshStatus.CANCELLED if cancelled else RefreshStatus.FAILED, error=error, updated_at=now
+                )
+            )
+
+    def running_of(self, dagster_run_id: str) -> Sequence[str]:
+        """The versions that the catalog believes ``dagster_run_id`` is refreshing right now."""
+        with self._database.read() as session:
+            return session.scalars(
+                sa.select(MaterializationRow.version_id).where(
+                    MaterializationRow.attempt_dagster_run_id == dagster_run_id,
+                    MaterializationRow.status == RefreshStatus.RUNNING,
+                )
+            ).all()
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """A published snapshot with its parts.
+
+        Raises:
+            NotFound: No such snapshot.
+        """
+        with self._database.read() as session:
+            found = load_snapshots(session, [snapshot_id])
+            if snapshot_id not in found:
+                raise NotFound(f"No snapshot {snapshot_id}.")
+            return found[snapshot_id]
+
+
+def _snapshot_row(
+    attempt: Attempt,
+    sequence: int,
+    columns: Sequence[Column],
+    parts: Sequence[Part],
+    engine_version: str,
+    now: datetime,
+) -> SnapshotRow:
+    return SnapshotRow(
+        id=attempt.id,
+        version_id=attempt.version_id,
+        sequence=sequence,
+        data_at=attempt.began_at,
+        published_at=now,
+        rows=sum(part.rows for part in parts),
+        bytes=sum(part.bytes for part in parts),
+        columns=columns_to_json(columns),
+        query_hash=attempt.query_hash,
+        engine_version=engine_version,
+        dagster_run_id=attempt.dagster_run_id,
+        reason=attempt.reason,
+    )
+
+
+def _part_rows(snapshot_id: str, parts: Sequence[Part]) -> list[PartRow]:
+    return [
+        PartRow(
+            snapshot_id=snapshot_id,
+            position=position,
+            key=part.key,
+            rows=part.rows,
+            bytes=part.bytes,
+            row_groups=part.row_groups,
+            etag=part.etag,
+        )
+        for position, part in enumerate(parts)
+    ]

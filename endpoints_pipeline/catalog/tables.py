@@ -1,0 +1,184 @@
+"""The catalog's tables. ``records.py`` holds what the rest of the package sees of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from endpoints_pipeline.catalog.database import UtcDateTime
+
+Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        int: sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        str: sa.Text(),
+    }
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ProjectRow(Base):
+    __tablename__ = "projects"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class EndpointRow(Base):
+    __tablename__ = "endpoints"
+    __table_args__ = (
+        sa.Index(
+            "ix_endpoints_live_name",
+            "project_id",
+            "name",
+            unique=True,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(sa.ForeignKey("projects.id"))
+    name: Mapped[str]
+    is_active: Mapped[bool]
+    current_version: Mapped[int]
+    derived_from_insight: Mapped[str | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class VersionRow(Base):
+    __tablename__ = "versions"
+    __table_args__ = (sa.UniqueConstraint("endpoint_id", "version"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"), index=True)
+    version: Mapped[int]
+    query: Mapped[dict[str, Any]]
+    sql: Mapped[str]
+    description: Mapped[str]
+    data_freshness_seconds: Mapped[int]
+    cache_age_seconds: Mapped[int | None]
+    is_active: Mapped[bool]
+    columns: Mapped[list[Any]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class MaterializationRow(Base):
+    """Desired state (``enabled``, ``sync_frequency``) beside actual state (``snapshot_id`` and the last attempt)."""
+
+    __tablename__ = "materializations"
+
+    version_id: Mapped[str] = mapped_column(sa.ForeignKey("versions.id"), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(index=True)
+    sync_frequency: Mapped[str | None]
+    snapshot_id: Mapped[str | None]
+    sequence: Mapped[int]
+    status: Mapped[str]
+    error: Mapped[str]
+    attempt_id: Mapped[str | None]
+    attempt_at: Mapped[datetime | None]
+    attempt_dagster_run_id: Mapped[str | None]
+    updated_at: Mapped[datetime]
+
+
+class SnapshotRow(Base):
+    __tablename__ = "snapshots"
+    __table_args__ = (sa.UniqueConstraint("version_id", "sequence"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version_id: Mapped[str] = mapped_column(sa.ForeignKey("versions.id"), index=True)
+    sequence: Mapped[int]
+    data_at: Mapped[datetime]
+    published_at: Mapped[datetime]
+    rows: Mapped[int]
+    bytes: Mapped[int]
+    columns: Mapped[list[Any]]
+    query_hash: Mapped[str]
+    engine_version: Mapped[str]
+    dagster_run_id: Mapped[str | None]
+    reason: Mapped[str]
+
+
+class PartRow(Base):
+    __tablename__ = "parts"
+
+    snapshot_id: Mapped[str] = mapped_column(sa.ForeignKey("snapshots.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    rows: Mapped[int]
+    bytes: Mapped[int]
+    row_groups: Mapped[int]
+    etag: Mapped[str]
+
+
+class RefreshRequestRow(Base):
+    __tablename__ = "refresh_requests"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version_id: Mapped[str] = mapped_column(sa.ForeignKey("versions.id"), index=True)
+    reason: Mapped[str]
+    requested_at: Mapped[datetime]
+    launched_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class ExecutionRow(Base):
+    __tablename__ = "executions"
+    __table_args__ = (
+        sa.Index("ix_executions_endpoint_id_started_at", "endpoint_id", "started_at"),
+        sa.Index("ix_executions_started_at", "started_at"),
+    )
+
+    #: A caller's run: its execution id. A refresh: ``dagster run/asset/partition/outcome``, so that recording the same
+    #: event twice keeps one row.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"))
+    version: Mapped[int]
+    kind: Mapped[str]
+    path: Mapped[str | None]
+    outcome: Mapped[str]
+    started_at: Mapped[datetime]
+    duration_ms: Mapped[int | None]
+    rows: Mapped[int | None]
+    bytes: Mapped[int | None]
+    error: Mapped[str | None]
+    snapshot_id: Mapped[str | None]
+    dagster_run_id: Mapped[str | None]
+
+
+class LastExecutionRow(Base):
+    """The newest execution of each kind: what ``last_execution_times`` reads instead of the whole log."""
+
+    __tablename__ = "last_executions"
+
+    endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    started_at: Mapped[datetime]
+    execution_id: Mapped[str]
+
+
+class RevisionRow(Base):
+    """One row whose number grows with every change that Dagster's definitions depend on."""
+
+    __tablename__ = "definitions_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
