@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.database import Database
 from endpoints_pipeline.catalog.mapping import columns_to_json, definitions_changed, load_endpoints
-from endpoints_pipeline.catalog.records import Column, Endpoint, RefreshStatus
+from endpoints_pipeline.catalog.records import Endpoint, RefreshStatus
 from endpoints_pipeline.catalog.tables import (
     EndpointRow,
     MaterializationRow,
@@ -24,6 +24,7 @@ from endpoints_pipeline.catalog.tables import (
 )
 from endpoints_pipeline.errors import InvalidInput, NotFound, VersionNotFound
 from endpoints_pipeline.frequency import DEFAULT_FRESHNESS_SECONDS, frequency_of
+from endpoints_pipeline.query.columns import Column
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.records import (
-    Column,
     Endpoint,
     Materialization,
     Part,
@@ -27,6 +26,7 @@ from endpoints_pipeline.catalog.tables import (
     SnapshotRow,
     VersionRow,
 )
+from endpoints_pipeline.query.columns import Column
 
 
 def query_hash(sql: str) -> str:

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from endpoints_pipeline.query.columns import Column
+
 
 class RefreshStatus(StrEnum):
     """State of a version's newest refresh, in the contract's words (1.18)."""
@@ -27,14 +29,6 @@ class ExecutionKind(StrEnum):
 class Outcome(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A result column: its name and its ClickHouse type (``Nullable(DateTime64(3, 'UTC'))``)."""
-
-    name: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)

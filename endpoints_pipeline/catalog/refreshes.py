@@ -18,7 +18,6 @@ from endpoints_pipeline.catalog.mapping import (
 )
 from endpoints_pipeline.catalog.records import (
     Attempt,
-    Column,
     Materialization,
     MaterializedVersion,
     Part,
@@ -36,6 +35,7 @@ from endpoints_pipeline.catalog.tables import (
     VersionRow,
 )
 from endpoints_pipeline.errors import InvalidInput, NotFound, RefreshSuperseded
+from endpoints_pipeline.query.columns import Column
 
 _LIVE = (EndpointRow.deleted_at.is_(None)) & EndpointRow.is_active & VersionRow.is_active & MaterializationRow.enabled
 

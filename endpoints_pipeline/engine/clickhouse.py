@@ -1,0 +1,190 @@
+"""The engine: ClickHouse through clickhouse-connect, embedded (chDB) or a server, under one contract."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from endpoints_pipeline.engine import rows
+from endpoints_pipeline.engine.failures import translated_errors
+from endpoints_pipeline.engine.handles import HandlePool, Role
+from endpoints_pipeline.engine.progress import counting_written_rows
+from endpoints_pipeline.engine.warehouse import DATABASE, S3Access, Warehouse
+from endpoints_pipeline.errors import EndpointsError, EngineError, InvalidInput, QueryError
+from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.guard import Surroundings, check_tree
+from endpoints_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Parameters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What the engine says of a finished export; ``written_rows`` is None if it didn't say."""
+
+    written_rows: int | None
+
+
+class Engine:
+    """Safe to share between threads; never to be carried over a fork."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        make_s3_client: Callable[[], S3Client],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare the engine; it is opened on first use (chDB: about a second and 330 MB)."""
+        self._embedded = settings.engine_is_embedded
+        self._extra_databases = [name.strip() for name in settings.engine_databases.split(",") if name.strip()]
+        self.s3 = S3Access(
+            settings.s3_endpoint_url,
+            settings.s3_access_key.get_secret_value(),
+            settings.s3_secret_key.get_secret_value(),
+        )
+        self._secrets = (self.s3.secret_key,)
+        self._warehouse = (
+            Warehouse(settings.resolved_warehouse, s3=self.s3, make_s3_client=make_s3_client, monotonic=monotonic)
+            if self._embedded
+            else None
+        )
+        self._handles = HandlePool(
+            settings.engine_dsn.get_secret_value(),
+            database=DATABASE if self._embedded else "",
+            size=settings.engine_handles,
+            wait=settings.engine_handle_timeout,
+            answer_timeout=settings.refresh_timeout + 30,
+            settings=_role_settings(settings),
+        )
+
+    def close(self) -> None:
+        self._handles.close()
+
+    @cached_property
+    def version(self) -> str:
+        return str(self._scalar("SELECT version()"))
+
+    def tables(self) -> frozenset[str]:
+        """The tables that a query may read, bare and with their database."""
+        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+            if self._warehouse is not None:
+                names = self._warehouse.register(handle)
+                return names | {f"{DATABASE}.{name}" for name in names}
+            found = handle.query(
+                "SELECT if(database = currentDatabase(), name, ''), concat(database, '.', name) FROM system.tables "
+                "WHERE database = currentDatabase() OR database IN {databases:Array(String)}",
+                parameters={"databases": self._extra_databases},
+            ).result_rows
+            return frozenset(name for row in found for name in row if name)
+
+    def canonical(self, sql: str) -> str:
+        """The guarded, canonical text of a query: the only form in which people's SQL is run.
+
+        Raises:
+            InvalidInput: The text isn't one SELECT over allowed tables and functions (``attr="query"``).
+        """
+        if "\0" in sql:
+            raise InvalidInput("Invalid HogQL query: The text holds a NUL byte", attr="query")
+        try:
+            text = str(self._scalar("SELECT parseQueryToJSON({sql:String})", {"sql": sql}))
+        except QueryError as error:
+            message = str(error).split(": In scope SELECT parseQueryToJSON")[0]
+            raise InvalidInput(
+                f"Invalid HogQL query: {message}", attr="query", code=error.engine_name or "invalid_input"
+            ) from None
+        tree = json.loads(text)
+        check_tree(tree, Surroundings(tables=self.tables(), table_functions=self._table_functions))
+        return str(self._scalar("SELECT formatQueryFromJSON({tree:String})", {"tree": text}))
+
+    def describe(self, canonical: str) -> tuple[Column, ...]:
+        """The columns of a canonical query, without running it.
+
+        Raises:
+            QueryError: Names or types of the query don't fit.
+        """
+        with translated_errors(self._secrets), self._handles.borrow(Role.READER) as handle:
+            described = handle.query(f"DESCRIBE TABLE ({canonical})").result_rows
+            return tuple(Column(name=row[0], type=row[1]) for row in described)
+
+    def json_rows(
+        self, sql: str, parameters: Parameters | None = None, *, role: Role = Role.READER, limit: int | None = None
+    ) -> rows.JsonRows:
+        """Run a SELECT and give its rows as JSON bytes, at most ``limit`` of them."""
+        with translated_errors(self._secrets), self._handles.borrow(role) as handle:
+            answer = handle.raw_query(sql, parameters=_bound(parameters), fmt=rows.FORMAT)
+            return rows.split(answer, limit=limit)
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> Sequence[Sequence[Any]]:
+        """Run a SELECT of ours and give its rows as Python values; for small answers."""
+        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+            return handle.query(sql, parameters=_bound(parameters)).result_rows
+
+    def export(self, sql: str, parameters: Parameters, *, log_comment: str) -> Export:
+        """Run an ``INSERT INTO FUNCTION s3(...)`` to its end.
+
+        The call runs on a thread of its own: an interrupt can't stop chDB, so the query is killed by its
+        ``log_comment`` and the interrupt is raised only when the engine has let go. An error or interrupt doesn't
+        prove that nothing was written (engine-facts E).
+        """
+
+        def run() -> Export:
+            with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+                with counting_written_rows(handle) as counted:
+                    summary = handle.command(sql, parameters=_bound(parameters))
+                return Export(written_rows=counted(summary))
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="export") as thread:
+            running = thread.submit(run)
+            try:
+                return running.result()
+            except EndpointsError:
+                raise
+            except BaseException:
+                if not running.done():
+                    self.kill(log_comment)
+                raise
+
+    def kill(self, log_comment: str) -> None:
+        """Cancel the running queries that carry ``log_comment``."""
+        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+            handle.command(
+                "KILL QUERY WHERE Settings['log_comment'] = {comment:String} ASYNC", parameters={"comment": log_comment}
+            )
+
+    @cached_property
+    def _table_functions(self) -> frozenset[str]:
+        return frozenset(str(row[0]) for row in self.query("SELECT name FROM system.table_functions"))
+
+    def _scalar(self, sql: str, parameters: Parameters | None = None) -> Any:
+        found = self.query(sql, parameters)
+        if not found:
+            raise EngineError(f"ClickHouse gave no answer to {sql}")
+        return found[0][0]
+
+
+def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
+    return dict(parameters) if parameters else None
+
+
+def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
+    s3 = {
+        # a dead S3 must fail in seconds: ClickHouse would try 500 times
+        "s3_connect_timeout_ms": round(min(settings.s3_timeout, 5) * 1000),
+        "s3_request_timeout_ms": round(settings.s3_timeout * 1000),
+        "s3_retry_attempts": 3,
+    }
+    common = {"max_memory_usage": settings.query_max_memory, **s3}
+    reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
+    return {
+        Role.READER: {**common, **reading, "max_rows_to_read": settings.query_max_rows_to_read},
+        Role.WRITER: {**common, **reading},
+    }

@@ -1,0 +1,138 @@
+"""Handles: clickhouse-connect clients that one process shares between its threads.
+
+A handle runs one query at a time, so there is one for each query under way. After any error a handle is thrown away:
+chDB gives a failed query's buffered rows to the next query of the same connection (engine-facts A.6). Handles are made
+on first use and never cross a fork.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from endpoints_pipeline.engine.failures import translate
+from endpoints_pipeline.errors import EngineBusy, EngineError
+
+
+class Role(Enum):
+    """What a handle may do.
+
+    A READER runs people's SQL and can't write, change settings or reach files (``readonly=1``). A WRITER runs only text
+    of ours around SQL that the guard has passed.
+    """
+
+    READER = "reader"
+    WRITER = "writer"
+
+
+class HandlePool:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        database: str,
+        size: int,
+        wait: float,
+        answer_timeout: float,
+        settings: Mapping[Role, Mapping[str, Any]],
+    ) -> None:
+        """Prepare a pool; nothing is opened yet.
+
+        Args:
+            dsn: ``chdb://memory`` or a server's DSN.
+            database: The database that bare table names mean; empty: the DSN's.
+            size: Handles in use at once.
+            wait: Seconds to wait for a free one.
+            answer_timeout: Seconds to wait for a server's answer.
+            settings: ClickHouse settings of each role's handles.
+        """
+        self._dsn = dsn
+        self._database = database
+        self._wait = wait
+        self._answer_timeout = answer_timeout
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(size)
+        self._idle: dict[Role, queue.LifoQueue[Client]] = {role: queue.LifoQueue() for role in Role}
+        self._embedded = dsn.startswith("chdb:")
+
+    @contextmanager
+    def borrow(self, role: Role) -> Iterator[Client]:
+        """A handle for the length of the block; given back after success, closed after any error.
+
+        Raises:
+            EngineBusy: None became free in time.
+            EngineUnavailable: The engine can't be opened.
+        """
+        if not self._slots.acquire(timeout=self._wait):
+            raise EngineBusy("Too many queries at once. Please try again later.")
+        try:
+            handle = self._take(role)
+            try:
+                yield handle
+            except BaseException:
+                handle.close()
+                raise
+            self._idle[role].put(handle)
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """Close the idle handles."""
+        for idle in self._idle.values():
+            while True:
+                try:
+                    idle.get_nowait().close()
+                except queue.Empty:
+                    break
+
+    def _take(self, role: Role) -> Client:
+        try:
+            return self._idle[role].get_nowait()
+        except queue.Empty:
+            return self._open(role)
+
+    def _open(self, role: Role) -> Client:
+        settings = dict(self._settings[role])
+        try:
+            if self._embedded:
+                return self._open_embedded(role, settings)
+            if role is Role.READER:
+                settings["readonly"] = 1
+            return clickhouse_connect.get_client(
+                dsn=self._dsn,
+                settings=settings,
+                autogenerate_session_id=False,
+                connect_timeout=10,
+                send_receive_timeout=round(self._answer_timeout),
+                query_retries=0,
+                database=self._database or None,
+            )
+        except ClickHouseError as error:
+            raise translate(error) from None
+        except ValueError as error:
+            raise EngineError(
+                "ENDPOINTS_ENGINE_DSN can't be used. Give chdb://memory or clickhouse://user:password@host:8123/database."
+            ) from error
+
+    def _open_embedded(self, role: Role, settings: Mapping[str, Any]) -> Client:
+        handle = clickhouse_connect.get_client(dsn=self._dsn)
+        try:
+            if self._database:
+                handle.command("CREATE DATABASE IF NOT EXISTS {database:Identifier}", {"database": self._database})
+                handle.database = self._database
+            for name, value in settings.items():
+                handle.command(f"SET {name} = {value!r}")
+            if role is Role.READER:
+                handle.command("SET readonly = 1")  # last: it forbids every further SET, its own undoing too
+        except BaseException:
+            handle.close()
+            raise
+        return handle
