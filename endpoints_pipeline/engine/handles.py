@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any
 
 import clickhouse_connect
+from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -62,6 +63,9 @@ class HandlePool:
         self._slots = threading.BoundedSemaphore(size)
         self._idle: dict[Role, queue.LifoQueue[Client]] = {role: queue.LifoQueue() for role in Role}
         self._embedded = dsn.startswith("chdb:")
+        # chDB forgets its in-memory tables when its last connection closes, so one stays open and is never lent
+        self._anchor: Client | None = None
+        self._anchor_lock = threading.Lock()
 
     @contextmanager
     def borrow(self, role: Role) -> Iterator[Client]:
@@ -85,13 +89,17 @@ class HandlePool:
             self._slots.release()
 
     def close(self) -> None:
-        """Close the idle handles."""
+        """Close the idle handles; with the last one the embedded engine ends."""
         for idle in self._idle.values():
             while True:
                 try:
                     idle.get_nowait().close()
                 except queue.Empty:
                     break
+        with self._anchor_lock:
+            if self._anchor is not None:
+                self._anchor.close()
+                self._anchor = None
 
     def _take(self, role: Role) -> Client:
         try:
@@ -123,11 +131,12 @@ class HandlePool:
             ) from error
 
     def _open_embedded(self, role: Role, settings: Mapping[str, Any]) -> Client:
-        handle = clickhouse_connect.get_client(dsn=self._dsn)
+        with self._anchor_lock:
+            if self._anchor is None:
+                self._anchor = clickhouse_connect.get_client(dsn=self._dsn)
+                self._anchor.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(self._database)}")
+        handle = clickhouse_connect.get_client(dsn=self._dsn, database=self._database)
         try:
-            if self._database:
-                handle.command("CREATE DATABASE IF NOT EXISTS {database:Identifier}", {"database": self._database})
-                handle.database = self._database
             for name, value in settings.items():
                 handle.command(f"SET {name} = {value!r}")
             if role is Role.READER:

@@ -24,14 +24,15 @@ SETTINGS: dict[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class JsonRows:
-    """``data`` is the inside of a JSON array (``[1,"a"],[2,"b"]``); ``count`` says how many rows it has."""
+    """``data`` is the inside of a JSON array (``[1,"a"],[2,"b"]``) of ``count`` rows; ``more``: some were cut off."""
 
     data: bytes
     count: int
+    more: bool
 
 
 def split(answer: bytes, *, limit: int | None = None) -> JsonRows:
     """Cut the engine's answer into rows, keeping the first ``limit`` of them."""
     lines = answer.rstrip(b"\n").split(b"\n")[2:]
     kept = lines if limit is None else lines[:limit]
-    return JsonRows(data=b",".join(kept), count=len(kept))
+    return JsonRows(data=b",".join(kept), count=len(kept), more=len(kept) < len(lines))

@@ -1,0 +1,47 @@
+"""Reading a snapshot's rows with the engine, under the types its query had."""
+
+from __future__ import annotations
+
+from endpoints_pipeline.catalog.records import Snapshot
+from endpoints_pipeline.engine import Engine, Role
+from endpoints_pipeline.engine.rows import JsonRows
+from endpoints_pipeline.engine.types import restored_columns, structure
+from endpoints_pipeline.errors import SnapshotInvalid
+from endpoints_pipeline.snapshots.objects import Bucket
+
+
+class SnapshotReader:
+    def __init__(self, *, engine: Engine, bucket: Bucket) -> None:
+        self._engine = engine
+        self._bucket = bucket
+
+    def json_rows(self, snapshot: Snapshot, *, limit: int | None = None, offset: int = 0) -> JsonRows:
+        """The snapshot's rows in their stored order, as JSON bytes.
+
+        Raises:
+            EngineUnavailable: A part can't be read.
+            SnapshotInvalid: The parts hold another number of rows than was published.
+        """
+        parameters: dict[str, object] = {
+            "s3_key": self._engine.s3.access_key,
+            "s3_secret": self._engine.s3.secret_key,
+            "s3_structure": structure(snapshot.columns),
+        }
+        sources = []
+        for number, part in enumerate(snapshot.parts):
+            parameters[f"s3_url_{number}"] = self._engine.s3.url(self._bucket.name, part.key)
+            sources.append(
+                f"SELECT * FROM s3({{s3_url_{number}:String}}, {{s3_key:String}}, {{s3_secret:String}}, 'Parquet', "
+                "{s3_structure:String})"
+            )
+        sql = f"SELECT {restored_columns(snapshot.columns)} FROM ({' UNION ALL '.join(sources)})"
+        if limit is not None:
+            sql += f" LIMIT {limit:d}"
+        if offset:
+            sql += f" OFFSET {offset:d}"
+        # s3() is refused to readers; the text is all ours
+        rows = self._engine.json_rows(sql, parameters, role=Role.WRITER)
+        expected = max(0, snapshot.rows - offset)
+        if rows.count != (expected if limit is None else min(limit, expected)):
+            raise SnapshotInvalid(f"Snapshot {snapshot.id} gave {rows.count} rows of {snapshot.rows}.")
+        return rows

@@ -1,0 +1,181 @@
+"""A refresh: the engine writes Parquet to S3, the parts are verified, the catalog publishes, the manifest follows.
+
+Whatever fails on the way, the snapshot published before stays in place: only ``RefreshStore.publish`` makes the new
+one visible.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from endpoints_pipeline.catalog import Catalog
+from endpoints_pipeline.catalog.records import Attempt, Part, Snapshot
+from endpoints_pipeline.clock import Clock
+from endpoints_pipeline.engine import Engine
+from endpoints_pipeline.engine.types import stored_columns
+from endpoints_pipeline.errors import EndpointsError, InvalidInput, RefreshSuperseded, SnapshotInvalid, StorageError
+from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.settings import Settings
+from endpoints_pipeline.snapshots.layout import VersionLayout
+from endpoints_pipeline.snapshots.manifest import write_manifest
+from endpoints_pipeline.snapshots.objects import Bucket
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A published snapshot and what making it took (seconds)."""
+
+    attempt: Attempt
+    snapshot: Snapshot
+    canonical_sql: str
+    manifest_key: str
+    export_seconds: float
+    total_seconds: float
+
+
+class Refresher:
+    """Makes snapshots; safe to share between threads."""
+
+    def __init__(self, *, settings: Settings, catalog: Catalog, engine: Engine, bucket: Bucket, clock: Clock) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._engine = engine
+        self._bucket = bucket
+        self._clock = clock
+
+    def refresh(
+        self,
+        version_id: str,
+        *,
+        reason: str,
+        dagster_run_id: str,
+        on_step: Callable[[str], None] = lambda _step: None,
+    ) -> Refreshed:
+        """Make and publish a new snapshot of a version.
+
+        Args:
+            version_id: The version; it must be materialized.
+            reason: Why: ``schedule``, ``first materialization``, ...
+            dagster_run_id: The Dagster run that does it.
+            on_step: Told before each step: ``describe``, ``export``, ``verify``, ``publish``, ``manifest``.
+
+        Raises:
+            NotFound: The version is gone or no longer materialized.
+            RefreshSuperseded: Another refresh published first; nothing of this one is left.
+            EndpointsError: Anything else that failed; the snapshot published before is still served.
+        """
+        attempt = self._catalog.refreshes.begin(
+            version_id, reason=reason, dagster_run_id=dagster_run_id, now=self._clock()
+        )
+        try:
+            return self._run(attempt, on_step)
+        except RefreshSuperseded:
+            raise
+        except BaseException as error:
+            self._note_failure(attempt, error)
+            raise
+
+    def _run(self, attempt: Attempt, on_step: Callable[[str], None]) -> Refreshed:
+        layout = VersionLayout(self._settings.s3_prefix, attempt.project_id, attempt.name, attempt.version)
+        on_step("describe")
+        canonical = self._engine.canonical(attempt.sql)
+        columns = self._engine.describe(canonical)
+        _check_names(columns)
+        on_step("export")
+        export_began = self._clock()
+        key = layout.part(attempt.id, 0)
+        try:
+            written_rows = self._export(attempt, canonical, columns, key)
+            export_seconds = (self._clock() - export_began).total_seconds()
+            on_step("verify")
+            parts = [self._verify(key, columns, written_rows)]
+        except BaseException:
+            self._drop(layout.parts_folder(attempt.id))
+            raise
+        on_step("publish")
+        try:
+            snapshot = self._catalog.refreshes.publish(
+                attempt, columns=columns, parts=parts, engine_version=self._engine.version, now=self._clock()
+            )
+        except RefreshSuperseded:
+            # any other failure may come after the commit: then the parts are a snapshot's, and only gc may judge them
+            self._drop(layout.parts_folder(attempt.id))
+            raise
+        on_step("manifest")
+        manifest_key = write_manifest(self._bucket, layout, attempt, snapshot)
+        return Refreshed(
+            attempt=attempt,
+            snapshot=snapshot,
+            canonical_sql=canonical,
+            manifest_key=manifest_key,
+            export_seconds=export_seconds,
+            total_seconds=(self._clock() - attempt.began_at).total_seconds(),
+        )
+
+    def _export(self, attempt: Attempt, canonical: str, columns: Sequence[Column], key: str) -> int | None:
+        statement = (
+            "INSERT INTO FUNCTION s3({s3_url:String}, {s3_key:String}, {s3_secret:String}, 'Parquet') "
+            f"SELECT {stored_columns(columns)} FROM ({canonical}) SETTINGS "
+            "output_format_parquet_write_bloom_filter = 0, output_format_parquet_compression_method = 'zstd', "
+            f"output_format_parquet_row_group_size = {self._settings.parquet_row_group_rows}, "
+            f"max_execution_time = {self._settings.refresh_timeout:g}, max_insert_threads = 1, "
+            f"log_comment = '{log_comment(attempt)}'"
+        )
+        parameters = {
+            "s3_url": self._engine.s3.url(self._bucket.name, key),
+            "s3_key": self._engine.s3.access_key,
+            "s3_secret": self._engine.s3.secret_key,
+        }
+        return self._engine.export(statement, parameters, log_comment=log_comment(attempt)).written_rows
+
+    def _verify(self, key: str, columns: Sequence[Column], written_rows: int | None) -> Part:
+        footer = self._bucket.footer(key)
+        if written_rows is not None and footer.rows != written_rows:
+            raise SnapshotInvalid(
+                f"{key} holds {footer.rows} rows, but ClickHouse wrote {written_rows}; it was not published."
+            )
+        expected = tuple(column.name for column in columns)
+        if footer.columns != expected:
+            raise SnapshotInvalid(f"{key} holds the columns {footer.columns}, not {expected}; it was not published.")
+        return Part(key=key, rows=footer.rows, bytes=footer.bytes, row_groups=footer.row_groups, etag=footer.etag)
+
+    def _drop(self, folder: str) -> None:
+        """Delete what an unpublished attempt wrote. A failure here must not hide the one that brought us here."""
+        try:
+            self._bucket.delete_folder(folder)
+        except StorageError as error:
+            _log.warning("unpublished parts stay on S3 until gc", folder=folder, error=str(error))
+
+    def _note_failure(self, attempt: Attempt, error: BaseException) -> None:
+        cancelled = not isinstance(error, Exception)
+        try:
+            self._catalog.refreshes.fail(
+                attempt.version_id,
+                attempt.dagster_run_id or "",
+                error=str(error) or type(error).__name__,
+                cancelled=cancelled,
+                now=self._clock(),
+            )
+        except EndpointsError as unnoted:
+            _log.warning("a failed refresh could not be noted", version_id=attempt.version_id, error=str(unnoted))
+
+
+def log_comment(attempt: Attempt) -> str:
+    """Names the attempt in the engine, so that a cancelled Dagster run's query can be found and killed."""
+    return f"endpoints:{attempt.project_id}/{attempt.name}/v{attempt.version}:{attempt.id}:{attempt.dagster_run_id}"
+
+
+def _check_names(columns: Sequence[Column]) -> None:
+    twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
+    if twice:
+        raise InvalidInput(
+            f"Cannot materialize endpoint. Reason: the result has more than one column named '{twice[0]}'. "
+            "Give each column a name of its own with AS.",
+            attr="query",
+        )
