@@ -15,6 +15,7 @@ from endpoints_pipeline.catalog.mapping import (
     load_snapshots,
     materialization_record,
     query_hash,
+    storable,
 )
 from endpoints_pipeline.catalog.records import (
     Attempt,
@@ -96,7 +97,7 @@ class RefreshStore:
             InvalidInput: The version isn't materialized.
         """
         with self._database.write() as session:
-            row = session.get(MaterializationRow, version_id)
+            row = session.get(MaterializationRow, version_id, with_for_update=True)
             if row is None or not row.enabled:
                 raise InvalidInput(
                     "The endpoint isn't materialized: set is_materialized to true first.", attr="is_materialized"
@@ -108,7 +109,7 @@ class RefreshStore:
                 session.add(RefreshRequestRow(id=str(uuid4()), version_id=version_id, reason=reason, requested_at=now))
 
     def waiting_requests(self) -> Sequence[RefreshRequest]:
-        """Requests that no Dagster run was asked for yet, oldest first."""
+        """Requests whose refresh hasn't begun yet, oldest first."""
         with self._database.read() as session:
             rows = session.scalars(
                 sa.select(RefreshRequestRow)
@@ -117,14 +118,10 @@ class RefreshStore:
             )
             return [RefreshRequest(row.id, row.version_id, row.reason, row.requested_at) for row in rows]
 
-    def mark_launched(self, request_ids: Sequence[str], now: datetime) -> None:
-        with self._database.write() as session:
-            session.execute(
-                sa.update(RefreshRequestRow).where(RefreshRequestRow.id.in_(request_ids)).values(launched_at=now)
-            )
-
     def begin(self, version_id: str, *, reason: str, dagster_run_id: str | None, now: datetime) -> Attempt:
-        """Note that a refresh begins; its id becomes the snapshot's. A later attempt doesn't wait for an earlier one.
+        """Note that a refresh begins, which answers every waiting request; its id becomes the snapshot's.
+
+        A later attempt doesn't wait for an earlier one: whichever publishes first wins.
 
         Raises:
             NotFound: The version is gone, inactive or no longer materialized.
@@ -139,31 +136,25 @@ class RefreshStore:
             ).one_or_none()
             if found is None:
                 raise NotFound(f"Version {version_id} is gone or no longer materialized; there is nothing to refresh.")
-            endpoint, version, materialization = found.tuple()
+            endpoint, version, materialization = found._tuple()
             materialization.attempt_id = str(uuid4())
             materialization.attempt_at = now
             materialization.attempt_dagster_run_id = dagster_run_id
             materialization.status = RefreshStatus.RUNNING
             materialization.updated_at = now
-            return Attempt(
-                id=materialization.attempt_id,
-                project_id=endpoint.project_id,
-                endpoint_id=endpoint.id,
-                name=endpoint.name,
-                version_id=version.id,
-                version=version.version,
-                sql=version.sql,
-                query_hash=query_hash(version.sql),
-                expected_snapshot_id=materialization.snapshot_id,
-                began_at=now,
-                dagster_run_id=dagster_run_id,
-                reason=reason,
+            session.execute(
+                sa.update(RefreshRequestRow)
+                .where(RefreshRequestRow.version_id == version_id, RefreshRequestRow.launched_at.is_(None))
+                .values(launched_at=now)
             )
+            return _attempt(endpoint, version, materialization, reason=reason)
 
     def publish(
         self, attempt: Attempt, *, columns: Sequence[Column], parts: Sequence[Part], engine_version: str, now: datetime
     ) -> Snapshot:
         """Insert the snapshot with its parts and move the version's pointer: the only act that makes it visible.
+
+        Publishing the same attempt again, because the first answer was lost, answers the same snapshot.
 
         Raises:
             RefreshSuperseded: The pointer moved since the attempt began, or the materialization was switched off.
@@ -174,7 +165,9 @@ class RefreshStore:
                 .where(MaterializationRow.version_id == attempt.version_id)
                 .with_for_update()
             )
-            if row is None or not row.enabled:
+            if published := load_snapshots(session, [attempt.id]):
+                return published[attempt.id]
+            if row is None or not row.enabled or row.attempt_id is None:  # None: switched off and on again meanwhile
                 raise RefreshSuperseded(f"'{attempt.name}' is no longer materialized; its new rows were dropped.")
             if row.snapshot_id != attempt.expected_snapshot_id:
                 raise RefreshSuperseded(
@@ -204,19 +197,28 @@ class RefreshStore:
                     MaterializationRow.status == RefreshStatus.RUNNING,
                 )
                 .values(
-                    status=RefreshStatus.CANCELLED if cancelled else RefreshStatus.FAILED, error=error, updated_at=now
+                    status=RefreshStatus.CANCELLED if cancelled else RefreshStatus.FAILED,
+                    error=storable(error),
+                    updated_at=now,
                 )
             )
 
-    def running_of(self, dagster_run_id: str) -> Sequence[str]:
-        """The versions that the catalog believes ``dagster_run_id`` is refreshing right now."""
+    def running_of(self, dagster_run_id: str) -> Sequence[Attempt]:
+        """The attempts that the catalog believes ``dagster_run_id`` is at right now."""
         with self._database.read() as session:
-            return session.scalars(
-                sa.select(MaterializationRow.version_id).where(
+            rows = session.execute(
+                sa.select(EndpointRow, VersionRow, MaterializationRow)
+                .join(VersionRow, VersionRow.endpoint_id == EndpointRow.id)
+                .join(MaterializationRow, MaterializationRow.version_id == VersionRow.id)
+                .where(
                     MaterializationRow.attempt_dagster_run_id == dagster_run_id,
                     MaterializationRow.status == RefreshStatus.RUNNING,
                 )
-            ).all()
+            )
+            return [
+                _attempt(endpoint, version, materialization, reason="")
+                for endpoint, version, materialization in rows.tuples()
+            ]
 
     def snapshot(self, snapshot_id: str) -> Snapshot:
         """A published snapshot with its parts.
@@ -229,6 +231,27 @@ class RefreshStore:
             if snapshot_id not in found:
                 raise NotFound(f"No snapshot {snapshot_id}.")
             return found[snapshot_id]
+
+
+def _attempt(
+    endpoint: EndpointRow, version: VersionRow, materialization: MaterializationRow, *, reason: str
+) -> Attempt:
+    if materialization.attempt_id is None or materialization.attempt_at is None:
+        raise ValueError(f"version {version.id} has no attempt")
+    return Attempt(
+        id=materialization.attempt_id,
+        project_id=endpoint.project_id,
+        endpoint_id=endpoint.id,
+        name=endpoint.name,
+        version_id=version.id,
+        version=version.version,
+        sql=version.sql,
+        query_hash=query_hash(version.sql),
+        expected_snapshot_id=materialization.snapshot_id,
+        began_at=materialization.attempt_at,
+        dagster_run_id=materialization.attempt_dagster_run_id,
+        reason=reason,
+    )
 
 
 def _snapshot_row(

@@ -25,6 +25,7 @@ class Application:
     catalog: Catalog
     engine: Engine
     bucket: Bucket
+    reader: SnapshotReader
     runner: Runner
     refresher: Refresher
 
@@ -51,17 +52,19 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
     client = s3_client or make_s3_client(settings)
     engine = Engine(settings, make_s3_client=lambda: client)
     bucket = Bucket(client, settings.s3_bucket)
+    reader = SnapshotReader(engine=engine, bucket=bucket)
     return Application(
         settings=settings,
         clock=clock,
         catalog=catalog,
         engine=engine,
         bucket=bucket,
+        reader=reader,
         runner=Runner(
             settings=settings,
             catalog=catalog,
             engine=engine,
-            reader=SnapshotReader(engine=engine, bucket=bucket),
+            reader=reader,
             clock=clock,
         ),
         refresher=Refresher(settings=settings, catalog=catalog, engine=engine, bucket=bucket, clock=clock),

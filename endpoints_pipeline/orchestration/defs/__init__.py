@@ -1,0 +1,1 @@
+"""Loaded by Dagster: each folder holds one component's YAML."""

@@ -1,0 +1,54 @@
+"""One schedule for each ``sync_frequency`` in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from endpoints_pipeline.frequency import PERIODS
+from endpoints_pipeline.orchestration import naming
+from endpoints_pipeline.orchestration.due import busy_assets, cron_of, is_due, run_requests
+from endpoints_pipeline.orchestration.resources import process_catalog
+from endpoints_pipeline.orchestration.state import CatalogState
+from endpoints_pipeline.settings import Settings
+
+
+def build_schedules(state: CatalogState, settings: Settings) -> Sequence[dg.ScheduleDefinition]:
+    in_use = {version.sync_frequency for version in state.versions}
+    keys = {version.version_id: naming.asset_key(version) for version in state.versions}
+    return [_schedule(frequency, keys, settings) for frequency in PERIODS if frequency in in_use]
+
+
+def _schedule(frequency: str, keys: Mapping[str, dg.AssetKey], settings: Settings) -> dg.ScheduleDefinition:
+    spread = settings.schedule_spread
+
+    @dg.schedule(
+        name=f"refresh_{frequency}",
+        cron_schedule=cron_of(frequency, spread=spread),
+        execution_timezone="UTC",
+        target=dg.AssetSelection.tag(naming.TAG_SYNC_FREQUENCY, frequency),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Refreshes the endpoints with sync_frequency {frequency} that are due and not being refreshed.",
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        tick = context.scheduled_execution_time
+        busy = busy_assets(context.instance)
+        due = [
+            keys[materialization.version_id]
+            for materialization in process_catalog().refreshes.materializations(frequency)
+            if materialization.version_id in keys and is_due(materialization, frequency, tick, spread=spread)
+        ]
+        ready = [key for key in due if key not in busy]
+        if not ready:
+            yield dg.SkipReason(f"{len(due)} endpoints are due, {len(due)} of them being refreshed already.")
+            return
+        yield from run_requests(
+            ready,
+            endpoints_per_run=settings.endpoints_per_run,
+            run_key=f"{frequency}:{tick.isoformat()}",
+            reason="schedule",
+            tags={naming.TAG_SYNC_FREQUENCY: frequency},
+        )
+
+    return schedule

@@ -1,0 +1,51 @@
+"""The component's state: what the code location knows of the catalog, pinned in a file.
+
+Run workers rebuild the assets from the same file without touching the catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from endpoints_pipeline.catalog import Catalog
+from endpoints_pipeline.catalog.records import MaterializedVersion
+from endpoints_pipeline.query.columns import Column
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogState:
+    """The materialized versions as of one revision of the catalog; revision 0 is the empty state."""
+
+    revision: int
+    versions: Sequence[MaterializedVersion]
+
+
+EMPTY = CatalogState(revision=0, versions=())
+
+
+def read_catalog(catalog: Catalog) -> CatalogState:
+    """The catalog's state of now. The revision is read first: a change meanwhile only makes a later look find it."""
+    revision = catalog.refreshes.revision()
+    return CatalogState(revision=revision, versions=catalog.refreshes.materialized_versions())
+
+
+def dump(state: CatalogState, path: Path) -> None:
+    path.write_text(json.dumps({"revision": state.revision, "versions": [asdict(v) for v in state.versions]}))
+
+
+def load(path: Path | None) -> CatalogState:
+    """The state in a file; the empty state if there is none yet."""
+    if path is None:
+        return EMPTY
+    content: dict[str, Any] = json.loads(path.read_text())
+    return CatalogState(
+        revision=content["revision"],
+        versions=[
+            MaterializedVersion(**{**version, "columns": tuple(Column(**column) for column in version["columns"])})
+            for version in content["versions"]
+        ],
+    )
