@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from endpoints_pipeline.engine.clickhouse import Engine, Export
+from endpoints_pipeline.engine.clickhouse import Engine
 from endpoints_pipeline.engine.handles import Role
+from endpoints_pipeline.engine.progress import Statistics
 
-__all__ = ["Engine", "Export", "Role"]
+__all__ = ["Engine", "Role", "Statistics"]

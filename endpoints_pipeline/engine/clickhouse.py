@@ -6,17 +6,17 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from endpoints_pipeline.engine import rows
 from endpoints_pipeline.engine.failures import translated_errors
 from endpoints_pipeline.engine.handles import HandlePool, Role
-from endpoints_pipeline.engine.progress import counting_written_rows
+from endpoints_pipeline.engine.progress import Statistics, collecting_statistics
 from endpoints_pipeline.engine.warehouse import DATABASE, S3Access, Warehouse
 from endpoints_pipeline.errors import EndpointsError, EngineError, InvalidInput, QueryError
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.functions import EngineFunction, Functions
 from endpoints_pipeline.query.guard import Surroundings, check_tree
 from endpoints_pipeline.settings import Settings
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """What the engine says of a finished export; ``written_rows`` is None if it didn't say."""
-
-    written_rows: int | None
+# The tree is of the text that will run, not of the one that came in: printing smuggles nothing past the guard.
+_PARSE = (
+    "WITH formatQueryFromJSON(parseQueryToJSON({sql:String})) AS canonical "
+    "SELECT canonical, parseQueryToJSON(canonical)"
+)
+_PARSE_SCOPE = ": In scope WITH formatQueryFromJSON"
 
 
 class Engine:
@@ -92,18 +92,20 @@ class Engine:
         Raises:
             InvalidInput: The text isn't one SELECT over allowed tables and functions (``attr="query"``).
         """
-        if "\0" in sql:
-            raise InvalidInput("Invalid HogQL query: The text holds a NUL byte", attr="query")
+        _check_text(sql)
         try:
-            text = str(self._scalar("SELECT parseQueryToJSON({sql:String})", {"sql": sql}))
+            [(canonical, text)] = self.query(_PARSE, {"sql": sql})
         except QueryError as error:
-            message = str(error).split(": In scope SELECT parseQueryToJSON")[0]
+            message = str(error).split(_PARSE_SCOPE)[0]
             raise InvalidInput(
                 f"Invalid HogQL query: {message}", attr="query", code=error.engine_name or "invalid_input"
             ) from None
-        tree = json.loads(text)
-        check_tree(tree, Surroundings(tables=self.tables(), table_functions=self._table_functions))
-        return str(self._scalar("SELECT formatQueryFromJSON({tree:String})", {"tree": text}))
+        try:
+            tree = json.loads(text)
+        except RecursionError:
+            raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None
+        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions))
+        return str(canonical)
 
     def describe(self, canonical: str) -> tuple[Column, ...]:
         """The columns of a canonical query, without running it.
@@ -128,7 +130,7 @@ class Engine:
         with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
             return handle.query(sql, parameters=_bound(parameters)).result_rows
 
-    def export(self, sql: str, parameters: Parameters, *, log_comment: str) -> Export:
+    def export(self, sql: str, parameters: Parameters, *, log_comment: str) -> Statistics:
         """Run an ``INSERT INTO FUNCTION s3(...)`` to its end.
 
         The call runs on a thread of its own: an interrupt can't stop chDB, so the query is killed by its
@@ -136,11 +138,11 @@ class Engine:
         prove that nothing was written (engine-facts E).
         """
 
-        def run() -> Export:
+        def run() -> Statistics:
             with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
-                with counting_written_rows(handle) as counted:
+                with collecting_statistics(handle) as collect:
                     summary = handle.command(sql, parameters=_bound(parameters))
-                return Export(written_rows=counted(summary))
+                return collect(summary)
 
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="export") as thread:
             running = thread.submit(run)
@@ -164,11 +166,25 @@ class Engine:
     def _table_functions(self) -> frozenset[str]:
         return frozenset(str(row[0]) for row in self.query("SELECT name FROM system.table_functions"))
 
+    @cached_property
+    def _functions(self) -> Functions:
+        rows = self.query("SELECT name, categories, alias_to, is_aggregate, origin != 'System' FROM system.functions")
+        return Functions(EngineFunction(*row) for row in rows)
+
     def _scalar(self, sql: str, parameters: Parameters | None = None) -> Any:
         found = self.query(sql, parameters)
         if not found:
             raise EngineError(f"ClickHouse gave no answer to {sql}")
         return found[0][0]
+
+
+def _check_text(sql: str) -> None:
+    if "\0" in sql:
+        raise InvalidInput("Invalid HogQL query: The text holds a NUL byte", attr="query")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"Invalid HogQL query: The text isn't valid Unicode: {error.reason}", attr="query") from None
 
 
 def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
@@ -182,7 +198,7 @@ def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
         "s3_request_timeout_ms": round(settings.s3_timeout * 1000),
         "s3_retry_attempts": 3,
     }
-    common = {"max_memory_usage": settings.query_max_memory, **s3}
+    common = {"max_memory_usage": settings.query_max_memory, "print_pretty_type_names": 0, **s3}
     reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
     return {
         Role.READER: {**common, **reading, "max_rows_to_read": settings.query_max_rows_to_read},

@@ -1,43 +1,62 @@
-"""How many rows an INSERT wrote, by the engine's own count.
+"""What an INSERT read and wrote, by the engine's own count.
 
-A server says it in the query's summary. chDB's summary says 0, but its progress reports carry the number; the only way
+A server says it in the query's summary. chDB's summary says 0, but its progress reports carry the numbers; the only way
 to them is the connection inside clickhouse-connect's embedded backend, which is why this module reaches for it. If a
-release moves that attribute, the count is None and a snapshot is verified by its footer and a read alone.
+release moves that attribute, the counts are None and a snapshot is verified by its footer and a read alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.summary import QuerySummary
 
-Count = Callable[[object], int | None]
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts of one query; None where the engine said nothing."""
+
+    written_rows: int | None = None
+    read_rows: int | None = None
+    read_bytes: int | None = None
+
+
+#: Called with the command's result, gives its statistics.
+Collect = Callable[[object], Statistics]
 
 
 @contextmanager
-def counting_written_rows(handle: Client) -> Iterator[Count]:
-    """Count the rows written in the block; call what it yields with the command's result to have the number."""
+def collecting_statistics(handle: Client) -> Iterator[Collect]:
+    """Collect the statistics of the one command that is run in the block."""
     connection = _embedded_connection(handle)
     if connection is None:
         yield _from_summary
         return
-    reported: list[int] = []
+    reported: dict[str, int] = {}
 
     def note(progress: Mapping[str, Any]) -> None:
-        reported.append(int(progress.get("written_rows", 0)))
+        for field in ("written_rows", "read_rows", "read_bytes"):
+            reported[field] = max(reported.get(field, 0), int(progress.get(field, 0)))
 
     connection.set_progress_callback(note)
     try:
-        yield lambda _result: max(reported, default=None)
+        yield lambda _result: Statistics(**reported)
     finally:
         connection.set_progress_callback(None)
 
 
-def _from_summary(result: object) -> int | None:
-    return result.written_rows if isinstance(result, QuerySummary) else None
+def _from_summary(result: object) -> Statistics:
+    if not isinstance(result, QuerySummary):
+        return Statistics()
+    return Statistics(
+        written_rows=result.written_rows,
+        read_rows=int(result.summary.get("read_rows", 0)),
+        read_bytes=int(result.summary.get("read_bytes", 0)),
+    )
 
 
 def _embedded_connection(handle: Client) -> Any:

@@ -40,6 +40,8 @@ class EndpointMetadataSet(NamespacedMetadataSet):
     total_seconds: float | None = None
     rows_per_second: float | None = None
     engine_version: str | None = None
+    engine_read_rows: int | None = None
+    engine_read_bytes: int | None = None
     manifest: str | None = None
     reason: str | None = None
 
@@ -86,6 +88,8 @@ def materialization_metadata(refreshed: Refreshed, preview: JsonRows, bucket: st
             total_seconds=round(refreshed.total_seconds, 3),
             rows_per_second=round(snapshot.rows / seconds, 1) if seconds > 0 else None,
             engine_version=snapshot.engine_version,
+            engine_read_rows=refreshed.statistics.read_rows,
+            engine_read_bytes=refreshed.statistics.read_bytes,
             manifest=f"s3://{bucket}/{refreshed.manifest_key}",
             reason=refreshed.attempt.reason,
         ),

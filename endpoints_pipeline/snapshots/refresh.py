@@ -15,7 +15,7 @@ import structlog
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import Attempt, Part, Snapshot
 from endpoints_pipeline.clock import Clock
-from endpoints_pipeline.engine import Engine
+from endpoints_pipeline.engine import Engine, Statistics
 from endpoints_pipeline.engine.types import stored_columns
 from endpoints_pipeline.errors import EndpointsError, InvalidInput, RefreshSuperseded, SnapshotInvalid, StorageError
 from endpoints_pipeline.query.columns import Column
@@ -35,6 +35,7 @@ class Refreshed:
     snapshot: Snapshot
     canonical_sql: str
     manifest_key: str
+    statistics: Statistics
     export_seconds: float
     total_seconds: float
 
@@ -91,10 +92,10 @@ class Refresher:
         export_began = self._clock()
         key = layout.part(attempt.id, 0)
         try:
-            written_rows = self._export(attempt, canonical, columns, key)
+            statistics = self._export(attempt, canonical, columns, key)
             export_seconds = (self._clock() - export_began).total_seconds()
             on_step("verify")
-            parts = [self._verify(key, columns, written_rows)]
+            parts = [self._verify(key, columns, statistics.written_rows)]
         except BaseException:
             self._drop(layout.parts_folder(attempt.id))
             raise
@@ -114,11 +115,12 @@ class Refresher:
             snapshot=snapshot,
             canonical_sql=canonical,
             manifest_key=manifest_key,
+            statistics=statistics,
             export_seconds=export_seconds,
             total_seconds=(self._clock() - attempt.began_at).total_seconds(),
         )
 
-    def _export(self, attempt: Attempt, canonical: str, columns: Sequence[Column], key: str) -> int | None:
+    def _export(self, attempt: Attempt, canonical: str, columns: Sequence[Column], key: str) -> Statistics:
         statement = (
             "INSERT INTO FUNCTION s3({s3_url:String}, {s3_key:String}, {s3_secret:String}, 'Parquet') "
             f"SELECT {stored_columns(columns)} FROM ({canonical}) SETTINGS "
@@ -132,7 +134,7 @@ class Refresher:
             "s3_key": self._engine.s3.access_key,
             "s3_secret": self._engine.s3.secret_key,
         }
-        return self._engine.export(statement, parameters, log_comment=log_comment(attempt)).written_rows
+        return self._engine.export(statement, parameters, log_comment=log_comment(attempt))
 
     def _verify(self, key: str, columns: Sequence[Column], written_rows: int | None) -> Part:
         footer = self._bucket.footer(key)
