@@ -1,17 +1,19 @@
 """The first wall around people's SQL: an allow-list over ClickHouse's syntax tree (design.md, "three walls").
 
-Input is the tree that ``parseQueryToJSON`` makes. Only a tree that passes is printed back by the engine, and only that
-canonical text is run. Node types, table functions and tables are allowed by list; what isn't known is refused.
+Input is the tree that ``parseQueryToJSON`` makes of the canonical text, the very text that will run. Node types,
+functions, table functions and tables are allowed by list; what isn't known is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from endpoints_pipeline.errors import InvalidInput
+from endpoints_pipeline.query.functions import Functions
+from endpoints_pipeline.query.structure import is_plain_structure
 
 Tree = Mapping[str, Any]
 
@@ -31,38 +33,26 @@ _CLAUSES = {"settings": "SETTINGS", "format_ast": "FORMAT", "out_file": "INTO OU
 
 #: Table functions that make rows out of nothing but their arguments.
 TABLE_FUNCTIONS = frozenset(
-    ["generateseries", "generate_series", "null", "numbers", "numbers_mt", "primes", "values", "view", "zeros"]
-    + ["zeros_mt"]
+    ["generateseries", "generate_series", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "values", "view"]
+    + ["zeros", "zeros_mt"]
 )
-
-# Functions that read files, other hosts, other users' objects or the server's own state. Issue by family, not by taste:
-# a name that is also a table function is refused besides (``1 IN url(...)``).
-_FUNCTIONS = frozenset(
-    """
-    addresstoline addresstolinewithinlines addresstosymbol authenticateduser authuser buildid catboostevaluate
-    currentprofiles currentquery currentrequesturl currentroles currentuser current_user defaultprofiles defaultroles
-    demangle displayname enabledprofiles enabledroles file fqdn fullhostname getclienthttpheader getmacro
-    getmergetreesetting getoskernelversion getserverport getserversetting getsetting getsettingordefault globalvariable
-    haskeyinquery hascolumnintable hostname initialqueryid initialquerystarttime joinget joingetornull partitionid
-    queryid query_id queryidentifier serveruuid session_user showcertificate sleep sleepeachrow tcpport throwduplicate
-    user zookeepersessionuptime
-    """.split()
-)
-_FUNCTION_FAMILIES = ("ai", "dict", "filesystem", "llm", "python", "remote", "s3", "url_", "zookeeper")
 _IN_FUNCTIONS = frozenset(
     f"{prefix}{name}{suffix}"
     for prefix in ("", "global")
     for name in ("in", "notin", "nullin", "notnullin")
     for suffix in ("", "ignoreset")
 )
+# Functions that take a function for their first argument, by its bare name too: ``arrayMap(upper, names)``.
+_HIGHER_ORDER_FAMILIES = ("array", "map")
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a query may name: tables as the engine spells them, and the names that are table functions there."""
+    """What a query may name: tables as ``name`` or ``database.name``, and what the engine has for functions."""
 
     tables: Collection[str]
     table_functions: Collection[str]
+    functions: Functions
 
 
 def check_tree(tree: Tree, surroundings: Surroundings) -> None:
@@ -70,32 +60,18 @@ def check_tree(tree: Tree, surroundings: Surroundings) -> None:
 
     Args:
         tree: The syntax tree of the whole query.
-        surroundings: Tables as ``name`` or ``database.name``; the engine's table functions.
+        surroundings: The tables, functions and table functions there are.
 
     Raises:
         InvalidInput: The first thing found that isn't allowed, with ``attr="query"``.
     """
     if tree.get("type") not in ("SelectWithUnionQuery", "SelectIntersectExceptQuery"):
         raise _refused("Only a single SELECT query is allowed")
-    nodes = list(_nodes(tree))
-    local_names = _local_names(nodes)
-    table_functions = {name.lower() for name in surroundings.table_functions} - TABLE_FUNCTIONS
-    for node in nodes:
-        _check_node(node)
-        match node.get("type"):
-            case "TableIdentifier":
-                _check_table(str(node["name"]), local_names, surroundings.tables)
-            case "TableExpression" if "table_function" in node:
-                _check_table_function(str(node["table_function"]["name"]))
-            case "Function":
-                _check_function(str(node["name"]), table_functions)
-                _check_in(node, local_names, surroundings.tables)
-            case "ColumnsApplyTransformer" if "func_name" in node:
-                _check_function(str(node["func_name"]), table_functions)
+    _Guard(list(_nodes(tree)), surroundings).check()
 
 
-def _refused(message: str) -> InvalidInput:
-    return InvalidInput(f"Invalid HogQL query: {message}", attr="query")
+def _refused(message: str, code: str = "invalid_input") -> InvalidInput:
+    return InvalidInput(f"Invalid HogQL query: {message}", attr="query", code=code)
 
 
 def _nodes(value: object) -> Iterator[Tree]:
@@ -111,53 +87,102 @@ def _nodes(value: object) -> Iterator[Tree]:
             stack.extend(current)
 
 
-def _check_node(node: Tree) -> None:
-    for key, clause in _CLAUSES.items():
-        if node.get(key):
-            raise _refused(f"{clause} is not allowed")
-    if node["type"] == "QueryParameter":
-        raise _refused(f"The parameter {{{node.get('name')}}} is not allowed")
-    if node["type"] not in _NODE_TYPES:
-        raise _refused(f"{node['type']} is not allowed")
+class _Guard:
+    def __init__(self, nodes: Sequence[Tree], surroundings: Surroundings) -> None:
+        self._nodes = nodes
+        self._tables = surroundings.tables
+        self._functions = surroundings.functions
+        self._table_functions = {name.lower() for name in surroundings.table_functions}
+        self._local_tables = {str(node["name"]) for node in nodes if node["type"] == "WithElement"}
+        self._local_functions = {
+            str(node["alias"])
+            for node in nodes
+            if node["type"] == "Function" and node.get("is_lambda_function") and "alias" in node
+        }
+
+    def check(self) -> None:
+        for name in self._local_tables:
+            if not _PLAIN_NAME.fullmatch(name):  # the engine takes any other name for a path
+                raise _refused(f"The name '{name}' in WITH is not a plain identifier")
+        for node in self._nodes:
+            self._check_kind(node)
+            match node["type"]:
+                case "TableIdentifier":
+                    self._check_table(node)
+                case "TableExpression" if "table_function" in node:
+                    self._check_table_function(node["table_function"])
+                case "Function":
+                    self._check_function(str(node["name"]))
+                    self._check_arguments(node)
+                case "ColumnsApplyTransformer" if "func_name" in node:
+                    self._check_function(str(node["func_name"]))
+
+    def _check_kind(self, node: Tree) -> None:
+        for key, clause in _CLAUSES.items():
+            if node.get(key):
+                raise _refused(f"{clause} is not allowed")
+        if node["type"] == "QueryParameter":
+            raise _refused(f"The parameter {{{node.get('name')}}} is not allowed")
+        if node["type"] not in _NODE_TYPES:
+            raise _refused(f"{node['type']} is not allowed")
+
+    def _check_table(self, node: Tree) -> None:
+        parts = _parts(node)
+        name = ".".join(parts)
+        if not any("." in part for part in parts) and (name in self._local_tables or name in self._tables):
+            return
+        known = ", ".join(sorted(table for table in self._tables if "." not in table)[:20]) or "none"
+        raise _refused(f"Unknown table '{name}'. Known tables: {known}", "UNKNOWN_TABLE")
+
+    def _check_table_function(self, node: Tree) -> None:
+        name = str(node["name"])
+        if name.lower() not in TABLE_FUNCTIONS:
+            raise _refused(f"The table function '{name}' is not allowed")
+        if name.lower() == "values":
+            self._check_structure(_arguments(node))
+
+    def _check_structure(self, arguments: Sequence[Tree]) -> None:
+        """A structure is more than names and types: ``'x ALIAS file(…)'`` holds an expression that is evaluated."""
+        first = arguments[0] if arguments else {}
+        value = first.get("value", {})
+        if first.get("type") == "Literal":
+            if value.get("field_type") != "String" or is_plain_structure(str(value["value"])) or len(arguments) == 1:
+                return
+        elif first.get("type") == "Function" and first["name"] == "tuple":
+            return
+        raise _refused("The first argument of values(…) must be a row or a text of names and types")
+
+    def _check_function(self, name: str) -> None:
+        is_local = name in self._local_functions and not self._functions.refuses(name)
+        if not (is_local or name.lower() in TABLE_FUNCTIONS or self._functions.allows(name)):
+            raise _refused(f"The function '{name}' is not allowed")
+
+    def _check_arguments(self, node: Tree) -> None:
+        name = str(node["name"]).lower()
+        arguments = _arguments(node)
+        if name in _IN_FUNCTIONS and len(arguments) == 2:
+            self._check_set(arguments[1])
+        if name.startswith(_HIGHER_ORDER_FAMILIES) and arguments and arguments[0].get("type") == "Identifier":
+            parts = _parts(arguments[0])
+            if len(parts) == 1 and self._functions.refuses(parts[0]):
+                raise _refused(
+                    f"'{parts[0]}' may mean a function here, which is not allowed; name a column with its table"
+                )
+
+    def _check_set(self, node: Tree) -> None:
+        """``x IN name`` reads a table and ``x IN name(…)`` a table function, so both must be allowed ones."""
+        if node.get("type") in ("Identifier", "TableIdentifier"):
+            parts = _parts(node)
+            if len(parts) > 1 or not _PLAIN_NAME.fullmatch(parts[0]):
+                self._check_table(node)
+        elif node.get("type") == "Function" and str(node["name"]).lower() in self._table_functions:
+            self._check_table_function(node)
 
 
-def _local_names(nodes: list[Tree]) -> frozenset[str]:
-    """Names that the query itself gives to a subquery. They must be plain: the engine takes any other for a path."""
-    names = {str(node["name"]) for node in nodes if node["type"] == "WithElement"}
-    for name in names:
-        if not _PLAIN_NAME.fullmatch(name):
-            raise _refused(f"The name '{name}' in WITH is not a plain identifier")
-    return frozenset(names)
+def _parts(node: Tree) -> list[str]:
+    return [str(part) for part in node.get("name_parts") or [node["name"]]]
 
 
-def _check_table(name: str, local_names: Collection[str], tables: Collection[str]) -> None:
-    if name in local_names or name in tables:
-        return
-    known = ", ".join(sorted(table for table in tables if "." not in table)[:20]) or "none"
-    raise InvalidInput(
-        f"Invalid HogQL query: Unknown table '{name}'. Known tables: {known}", attr="query", code="UNKNOWN_TABLE"
-    )
-
-
-def _check_table_function(name: str) -> None:
-    if name.lower() not in TABLE_FUNCTIONS:
-        raise _refused(f"The table function '{name}' is not allowed")
-
-
-def _check_function(name: str, table_functions: Collection[str]) -> None:
-    lowered = name.lower()
-    if lowered in TABLE_FUNCTIONS:
-        return
-    if lowered in _FUNCTIONS or lowered in table_functions or lowered.startswith(_FUNCTION_FAMILIES):
-        raise _refused(f"The function '{name}' is not allowed")
-
-
-def _check_in(node: Tree, local_names: Collection[str], tables: Collection[str]) -> None:
-    """``x IN name`` reads a table, so the name must be one that may be read."""
-    if str(node["name"]).lower() not in _IN_FUNCTIONS:
-        return
-    arguments = node.get("arguments", {}).get("children", [])
-    if len(arguments) == 2 and arguments[1].get("type") in ("Identifier", "TableIdentifier"):
-        name = str(arguments[1]["name"])
-        if not _PLAIN_NAME.fullmatch(name) and name not in tables:
-            _check_table(name, local_names, tables)
+def _arguments(node: Tree) -> Sequence[Tree]:
+    children: Sequence[Tree] = node.get("arguments", {}).get("children", [])
+    return children
