@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from endpoints_pipeline.catalog.database import Database
+from endpoints_pipeline.catalog.database import Database, insert
 from endpoints_pipeline.catalog.mapping import columns_to_json, definitions_changed, load_endpoints
 from endpoints_pipeline.catalog.records import Endpoint, RefreshStatus
 from endpoints_pipeline.catalog.tables import (
@@ -69,8 +69,11 @@ class EndpointStore:
 
     def ensure_project(self, project_id: int, name: str, now: datetime) -> None:
         with self._database.write() as session:
-            if session.get(ProjectRow, project_id) is None:
-                session.add(ProjectRow(id=project_id, name=name, created_at=now))
+            session.execute(
+                insert(session, ProjectRow.metadata.tables[ProjectRow.__tablename__])
+                .values(id=project_id, name=name, created_at=now)
+                .on_conflict_do_nothing(index_elements=["id"])
+            )
 
     def create(self, project_id: int, new: NewEndpoint, now: datetime) -> Endpoint:
         """Store the endpoint with version 1 and, if asked for, its materialization; all or nothing.
@@ -158,17 +161,17 @@ class EndpointStore:
         """
         with self._database.write() as session:
             endpoint = _live(session, project_id, name, for_update=True)
-            version = _target(session, endpoint, change)
+            version = previous = _target(session, endpoint, change)
             was_materialized = _is_enabled(session, version.id)
+            dagster_knows_it = _is_any_enabled(session, endpoint)
             if change.version is None and change.is_active is not None:
                 endpoint.is_active = change.is_active
             elif change.is_active is not None:
                 version.is_active = change.is_active
-            active = endpoint.is_active and version.is_active
-            if change.is_materialized and not active:
-                raise InvalidInput("Cannot enable materialization on inactive endpoint.", attr="is_materialized")
-            if change.query is not None and dict(change.query.query) != dict(version.query):
+            if change.query is not None and not _is_same_json(change.query.query, version.query):
                 version = _next_version(session, endpoint, version, change.query, now)
+            if change.is_materialized and not (endpoint.is_active and version.is_active):
+                raise InvalidInput("Cannot enable materialization on inactive endpoint.", attr="is_materialized")
             _apply(version, change, now)
             endpoint.updated_at = now
             session.flush()
@@ -177,8 +180,9 @@ class EndpointStore:
             elif not version.is_active or change.is_materialized is False:
                 _disable(session, [version.id], now)
             elif change.is_materialized or was_materialized:
-                _enable(session, version, _frequency(session, version, change), now)
-            definitions_changed(session)
+                _enable(session, version, _frequency(session, previous, change), now)
+            if dagster_knows_it:
+                definitions_changed(session)
             session.flush()
             return load_endpoints(session, [(endpoint, version)])[0]
 
@@ -190,10 +194,12 @@ class EndpointStore:
         """
         with self._database.write() as session:
             endpoint = _live(session, project_id, name, for_update=True)
+            dagster_knows_it = _is_any_enabled(session, endpoint)
             _disable(session, _version_ids(session, endpoint), now)
             endpoint.deleted_at = now
             endpoint.updated_at = now
-            definitions_changed(session)
+            if dagster_knows_it:
+                definitions_changed(session)
 
 
 def _project(session: Session, project_id: int) -> None:
@@ -213,9 +219,11 @@ def _live(session: Session, project_id: int, name: str, *, for_update: bool = Fa
 
 def _version(session: Session, endpoint: EndpointRow, number: int | None) -> VersionRow:
     wanted = endpoint.current_version if number is None else number
-    row = session.scalar(
-        sa.select(VersionRow).where(VersionRow.endpoint_id == endpoint.id, VersionRow.version == wanted)
-    )
+    row = None
+    if 1 <= wanted <= endpoint.current_version:  # a larger number may be more than the database can hold
+        row = session.scalar(
+            sa.select(VersionRow).where(VersionRow.endpoint_id == endpoint.id, VersionRow.version == wanted)
+        )
     if row is None:
         raise VersionNotFound(endpoint.name, wanted, endpoint.current_version)
     return row
@@ -281,13 +289,31 @@ def _is_enabled(session: Session, version_id: str) -> bool:
     return row is not None and row.enabled
 
 
-def _frequency(session: Session, version: VersionRow, change: EndpointChange) -> str | None:
+def _is_any_enabled(session: Session, endpoint: EndpointRow) -> bool:
+    enabled = (
+        sa.select(MaterializationRow.version_id)
+        .join(VersionRow, VersionRow.id == MaterializationRow.version_id)
+        .where(VersionRow.endpoint_id == endpoint.id, MaterializationRow.enabled)
+    )
+    return session.scalar(enabled.limit(1)) is not None
+
+
+def _is_same_json(one: Any, other: Any) -> bool:
+    """Deep equality in which true isn't 1, as Python would have it."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_is_same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same_json, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def _frequency(session: Session, previous: VersionRow, change: EndpointChange) -> str | None:
     """The word to keep: the one sent, else what a new freshness means, else the one the version had."""
     if change.sync_frequency is not None:
         return change.sync_frequency
     if change.data_freshness_seconds is not None:
         return None
-    row = session.get(MaterializationRow, version.id)
+    row = session.get(MaterializationRow, previous.id)
     return row.sync_frequency if row is not None and row.enabled else None
 
 

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
 
-from endpoints_pipeline.catalog.database import Database
+from endpoints_pipeline.catalog.database import Database, insert
+from endpoints_pipeline.catalog.mapping import storable
 from endpoints_pipeline.catalog.records import Execution, ExecutionKind, LastExecution, Outcome
-from endpoints_pipeline.catalog.tables import Base, EndpointRow, ExecutionRow, LastExecutionRow
+from endpoints_pipeline.catalog.tables import EndpointRow, ExecutionRow, LastExecutionRow
 
 _FIELDS = tuple(field.name for field in fields(Execution))
+_LOG = ExecutionRow.metadata.tables[ExecutionRow.__tablename__]
+_NEWEST = LastExecutionRow.metadata.tables[LastExecutionRow.__tablename__]
 
 
 class ExecutionStore:
@@ -23,37 +24,46 @@ class ExecutionStore:
         self._database = database
 
     def record(self, executions: Sequence[Execution]) -> None:
-        """Add executions to the log; one that is there already (the same id) changes nothing."""
+        """Add executions to the log; one that is there already (the same id) changes nothing.
+
+        Those of endpoints that this catalog doesn't know are left out: Dagster's event log may be older than it.
+        """
         if not executions:
             return
+        first_of_id = {execution.id: execution for execution in reversed(executions)}
         with self._database.write() as session:
-            values = [{field: getattr(execution, field) for field in _FIELDS} for execution in executions]
-            session.execute(_insert(session, ExecutionRow, values).on_conflict_do_nothing(index_elements=["id"]))
-            newest: dict[tuple[str, str], Execution] = {}
-            for execution in sorted(executions, key=lambda execution: execution.started_at):
-                newest[execution.endpoint_id, execution.kind] = execution
-            upsert = _insert(
-                session,
-                LastExecutionRow,
-                [
-                    {
-                        "endpoint_id": execution.endpoint_id,
-                        "kind": execution.kind,
-                        "started_at": execution.started_at,
-                        "execution_id": execution.id,
-                    }
-                    for execution in newest.values()
-                ],
+            known = set(
+                session.scalars(
+                    sa.select(EndpointRow.id).where(EndpointRow.id.in_({one.endpoint_id for one in executions}))
+                )
             )
+            # Every writer takes its rows in the same order, so that none waits for another that waits for it.
+            candidates = [one for _, one in sorted(first_of_id.items()) if one.endpoint_id in known]
+            if not candidates:
+                return
+            added = set(
+                session.scalars(
+                    insert(session, _LOG).on_conflict_do_nothing(index_elements=["id"]).returning(_LOG.c.id),
+                    [_values(one) for one in candidates],
+                )
+            )
+            newest: dict[tuple[str, str], Execution] = {}
+            for one in sorted(candidates, key=lambda one: one.started_at):
+                if one.id in added:
+                    newest[one.endpoint_id, one.kind] = one
+            if not newest:
+                return
+            upsert = insert(session, _NEWEST)
             session.execute(
                 upsert.on_conflict_do_update(
                     index_elements=["endpoint_id", "kind"],
-                    set_={
-                        "started_at": upsert.excluded.started_at,
-                        "execution_id": upsert.excluded.execution_id,
-                    },
-                    where=LastExecutionRow.started_at < upsert.excluded.started_at,
-                )
+                    set_={"started_at": upsert.excluded.started_at, "execution_id": upsert.excluded.execution_id},
+                    where=_NEWEST.c.started_at < upsert.excluded.started_at,
+                ),
+                [
+                    {"endpoint_id": endpoint_id, "kind": kind, "started_at": one.started_at, "execution_id": one.id}
+                    for (endpoint_id, kind), one in sorted(newest.items())
+                ],
             )
 
     def last(self, project_id: int, names: Sequence[str], since: datetime) -> Sequence[LastExecution]:
@@ -68,7 +78,7 @@ class ExecutionStore:
                     EndpointRow.name.in_(names),
                     LastExecutionRow.started_at >= since,
                 )
-                .order_by(LastExecutionRow.started_at)
+                .order_by(LastExecutionRow.started_at, LastExecutionRow.kind)
             )
             newest = {name: LastExecution(name, at, ExecutionKind(kind)) for name, at, kind in rows.tuples()}
             return list(newest.values())
@@ -91,10 +101,9 @@ class ExecutionStore:
             return int(getattr(result, "rowcount", 0))
 
 
-def _insert(session: Session, table: type[Base], values: list[dict[str, Any]]) -> sqlite.Insert | postgresql.Insert:
-    if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table).values(values)
-    return postgresql.insert(table).values(values)
+def _values(execution: Execution) -> dict[str, Any]:
+    values = {field: getattr(execution, field) for field in _FIELDS}
+    return {**values, "error": None if execution.error is None else storable(execution.error)}
 
 
 def _record(row: ExecutionRow) -> Execution:

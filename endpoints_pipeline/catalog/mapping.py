@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,6 +33,11 @@ from endpoints_pipeline.query.columns import Column
 def query_hash(sql: str) -> str:
     """Identifies a query text; the same text always has the same hash."""
     return hashlib.sha256(sql.encode()).hexdigest()
+
+
+def storable(text: str) -> str:
+    """An error's text as every database can hold it: it may quote data with a NUL or half a surrogate pair."""
+    return re.sub("[\x00\ud800-\udfff]", "\ufffd", text)
 
 
 def columns_from_json(value: Iterable[Any]) -> tuple[Column, ...]:
