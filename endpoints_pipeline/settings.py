@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key: SecretStr = Field(SecretStr(LOCAL_S3_ACCESS_KEY), description="Access key of the bucket.")
     s3_secret_key: SecretStr = Field(SecretStr(LOCAL_S3_SECRET_KEY), description="Secret key of the bucket.")
+    start_local_s3: bool = Field(
+        True, description="Whether `endpoints up` starts an S3 server when `s3_endpoint_url` is on this machine."
+    )
     s3_timeout: float = Field(20.0, gt=0, description="Seconds to connect to S3 or to wait for an answer.")
 
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
