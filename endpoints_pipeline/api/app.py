@@ -1,0 +1,56 @@
+"""The web application: ``create_app`` over an application's parts, ``main_app`` for a server to start."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from endpoints_pipeline.api import endpoints, errors, execution_times, health, refresh, run
+from endpoints_pipeline.api.paths import CanonicalPath
+from endpoints_pipeline.serving.application import Application, open_application
+from endpoints_pipeline.settings import load_settings
+
+
+def create_app(application: Application) -> FastAPI:
+    """The web application over ``application``, which it closes when the server shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            readiness.close()
+            await run_in_threadpool(application.close)
+
+    app = FastAPI(
+        title="Endpoints",
+        version=version("endpoints-pipeline"),
+        description="Named SQL queries as HTTP endpoints. `/api/environments/…` means the same as `/api/projects/…`, "
+        "and a slash at the end changes nothing.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    scrub = errors.scrubber(application.settings)
+    readiness = health.Readiness(application, scrub)
+    app.state.application = application
+    app.state.readiness = readiness
+    app.add_middleware(CanonicalPath)
+    errors.install(app, scrub)
+    # last_execution_times before the routes whose path begins with an endpoint's name
+    for router in (health.router, execution_times.router, endpoints.router, run.router, refresh.router):
+        app.include_router(router)
+    return app
+
+
+def main_app() -> FastAPI:
+    """``python -m uvicorn --factory endpoints_pipeline.api.app:main_app``: settings from the environment.
+
+    Raises:
+        SettingsError: A setting is malformed or unsafe.
+        CatalogError: The catalog can't be used.
+    """
+    return create_app(open_application(load_settings()))

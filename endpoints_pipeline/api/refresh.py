@@ -1,0 +1,30 @@
+"""Asking for a refresh now: an extension of ours. Dagster does it as soon as it can; the API waits for nobody."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText, Project, version_number
+from endpoints_pipeline.api.models import RefreshBody, parse_request, request_body
+from endpoints_pipeline.api.paths import PREFIX
+from endpoints_pipeline.api.representation import MaterializationObject, answer, materialization_object
+
+router = APIRouter(prefix=PREFIX, tags=["endpoints"])
+
+
+@router.post(
+    "/{name}/refresh",
+    status_code=202,
+    response_model=MaterializationObject,
+    openapi_extra=request_body(RefreshBody, required=False),
+)
+def refresh_endpoint(
+    application: App, project_id: Project, name: EndpointName, body: Body, version: IntegerText = None
+) -> Response:
+    """Ask for a new snapshot. Asking again before it has begun is the same request."""
+    application.catalog.endpoints.get(project_id, name)
+    wanted = parse_request(RefreshBody, body).version
+    number = wanted if wanted is not None else version_number(version)
+    target = application.catalog.endpoints.get(project_id, name, number).version
+    application.catalog.refreshes.request(target.id, "requested", application.clock())
+    return answer(materialization_object(target), 202)

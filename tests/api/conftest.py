@@ -1,0 +1,117 @@
+"""The API over a real application: chDB, a folder of Parquet, SQLite, a real S3. Each test has a project of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fastapi import FastAPI
+
+from endpoints_pipeline.api.app import create_app
+from endpoints_pipeline.serving.application import Application, open_application
+from endpoints_pipeline.settings import Settings
+from tests.api.callers import Caller, TestClient
+from tests.fixtures.catalog import FakeClock
+
+if TYPE_CHECKING:
+    from tests.fixtures.s3 import S3Server
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+_PROJECTS = count(100)
+
+
+@pytest.fixture(scope="session")
+def api_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``api_events``: 20 rows over five days; ``api_changing``, which tests rewrite."""
+    folder = tmp_path_factory.mktemp("api-warehouse")
+    numbers = range(20)
+    table = {
+        "day": [date(2026, 1, 1) + timedelta(days=number % 5) for number in numbers],
+        "amount": pa.array(numbers, pa.int64()),
+        "name": [f"é{number % 3}" for number in numbers],
+    }
+    pq.write_table(pa.table(table), folder / "api_events.parquet")
+    _write_changing(folder, [])
+    return folder
+
+
+@pytest.fixture
+def change_source(api_warehouse: Path) -> Callable[[list[int]], None]:
+    """Gives ``api_changing`` other rows."""
+    return lambda values: _write_changing(api_warehouse, values)
+
+
+@pytest.fixture(scope="session")
+def api_settings(tmp_path_factory: pytest.TempPathFactory, api_warehouse: Path, s3_server: S3Server) -> Settings:
+    return Settings(
+        _env_file=None,
+        home=tmp_path_factory.mktemp("api-home"),
+        warehouse=str(api_warehouse),
+        s3_endpoint_url=s3_server.endpoint_url,
+        s3_bucket=s3_server.bucket,
+        s3_access_key=s3_server.access_key,
+        s3_secret_key=s3_server.secret_key,
+        s3_prefix="api-tests",
+        public_url="https://endpoints.example/",
+        dagster_url="https://dagster.example",
+        inline_max_rows=50,
+        engine_handles=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def session_clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture(scope="session")
+def api_application(api_settings: Settings, session_clock: FakeClock) -> Iterator[Application]:
+    """One for the session: the engine takes a second to open, and projects keep the tests apart."""
+    application = open_application(api_settings, clock=session_clock)
+    yield application
+    application.close()
+
+
+@pytest.fixture(scope="session")
+def web(api_application: Application) -> FastAPI:
+    return create_app(api_application)
+
+
+@pytest.fixture
+def api_clock(session_clock: FakeClock) -> FakeClock:
+    """The application's clock, at ``NOW`` when the test begins."""
+    session_clock.now = NOW
+    return session_clock
+
+
+@pytest.fixture
+def client(web: FastAPI) -> TestClient:
+    return TestClient(web, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def api(client: TestClient, api_application: Application, api_clock: FakeClock) -> Caller:
+    """A caller with a new project."""
+    return _caller(client, api_application, api_clock)
+
+
+@pytest.fixture
+def stranger(client: TestClient, api_application: Application, api_clock: FakeClock) -> Caller:
+    """A caller with another new project."""
+    return _caller(client, api_application, api_clock)
+
+
+def _caller(client: TestClient, application: Application, clock: FakeClock) -> Caller:
+    project = next(_PROJECTS)
+    application.catalog.endpoints.ensure_project(project, f"project {project}", clock())
+    return Caller(client, application, clock, project)
+
+
+def _write_changing(folder: Path, values: list[int]) -> None:
+    pq.write_table(pa.table({"n": pa.array(values, pa.int64())}), folder / "api_changing.parquet")
