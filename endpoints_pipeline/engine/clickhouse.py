@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from endpoints_pipeline.engine import rows
 from endpoints_pipeline.engine.failures import translated_errors
@@ -22,6 +24,8 @@ from endpoints_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+_log = structlog.get_logger(__name__)
 
 Parameters = Mapping[str, Any]
 
@@ -148,19 +152,25 @@ class Engine:
             running = thread.submit(run)
             try:
                 return running.result()
-            except EndpointsError:
-                raise
             except BaseException:
-                if not running.done():
-                    self.kill(log_comment)
+                self._stop(running, log_comment)
                 raise
 
     def kill(self, log_comment: str) -> None:
-        """Cancel the running queries that carry ``log_comment``."""
-        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+        """Cancel the running queries that carry ``log_comment``; works also when every handle is taken."""
+        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER, urgent=True) as handle:
             handle.command(
                 "KILL QUERY WHERE Settings['log_comment'] = {comment:String} ASYNC", parameters={"comment": log_comment}
             )
+
+    def _stop(self, running: Future[Statistics], log_comment: str) -> None:
+        """Kill until it is dead: the first KILL may come before the engine knows the query."""
+        while not running.done():
+            try:
+                self.kill(log_comment)
+            except EndpointsError as error:
+                _log.warning("a query could not be killed", log_comment=log_comment, error=str(error))
+            wait([running], timeout=0.5)
 
     @cached_property
     def _table_functions(self) -> frozenset[str]:
@@ -198,7 +208,13 @@ def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
         "s3_request_timeout_ms": round(settings.s3_timeout * 1000),
         "s3_retry_attempts": 3,
     }
-    common = {"max_memory_usage": settings.query_max_memory, "print_pretty_type_names": 0, **s3}
+    types = {
+        "print_pretty_type_names": 0,
+        # a source may have columns of these, and a snapshot is read back under its columns' own types
+        "allow_suspicious_fixed_string_types": 1,
+        "allow_suspicious_low_cardinality_types": 1,
+    }
+    common = {"max_memory_usage": settings.query_max_memory, **types, **s3}
     reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
     return {
         Role.READER: {**common, **reading, "max_rows_to_read": settings.query_max_rows_to_read},

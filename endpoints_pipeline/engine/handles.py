@@ -68,25 +68,38 @@ class HandlePool:
         self._anchor_lock = threading.Lock()
 
     @contextmanager
-    def borrow(self, role: Role) -> Iterator[Client]:
+    def borrow(self, role: Role, *, urgent: bool = False) -> Iterator[Client]:
         """A handle for the length of the block; given back after success, closed after any error.
+
+        Args:
+            role: What the handle may do.
+            urgent: Don't wait for one to become free, open one more: it is for stopping those who hold the others.
 
         Raises:
             EngineBusy: None became free in time.
             EngineUnavailable: The engine can't be opened.
         """
+        if urgent:
+            with self._lent(role) as handle:
+                yield handle
+            return
         if not self._slots.acquire(timeout=self._wait):
             raise EngineBusy("Too many queries at once. Please try again later.")
         try:
-            handle = self._take(role)
-            try:
+            with self._lent(role) as handle:
                 yield handle
-            except BaseException:
-                handle.close()
-                raise
-            self._idle[role].put(handle)
         finally:
             self._slots.release()
+
+    @contextmanager
+    def _lent(self, role: Role) -> Iterator[Client]:
+        handle = self._take(role)
+        try:
+            yield handle
+        except BaseException:
+            handle.close()
+            raise
+        self._idle[role].put(handle)
 
     def close(self) -> None:
         """Close the idle handles; with the last one the embedded engine ends."""
@@ -114,6 +127,8 @@ class HandlePool:
                 return self._open_embedded(role, settings)
             if role is Role.READER:
                 settings["readonly"] = 1
+            # or a query that fails half-way would end its rows with the text of the error, under status 200
+            settings["wait_end_of_query"] = 1
             return clickhouse_connect.get_client(
                 dsn=self._dsn,
                 settings=settings,

@@ -19,8 +19,10 @@ from endpoints_pipeline.query.columns import Column
 
 # Parquet can't hold these, but another type holds each of their values, and CAST goes there and back.
 _STORED_AS = {"BFloat16": "Float32", "Time": "String", "Time64": "String", "Nothing": "String"}
-# Parquet can't hold these, and no other type does.
-_NOT_STORABLE = ("AggregateFunction", "Dynamic", "Object", "QBit", "Variant")
+# Parquet can't hold these, and no other type does; a tuple is judged here only if it is empty.
+_NOT_STORABLE = ("AggregateFunction", "Dynamic", "Object", "QBit", "Tuple", "Variant")
+# Parquet holds these as a column, but not inside of another type.
+_NOT_STORABLE_INSIDE = ("Geometry",)
 # JSON's readers take numbers for doubles: wider integers travel as strings (contract 10.15).
 _JSON_STRINGS = ("Int128", "Int256", "UInt128", "UInt256")
 
@@ -34,7 +36,7 @@ def storage_type(column: Column) -> str:
 
     def leaf(type_: ClickHouseType) -> str | None:
         base = str(type_.base_type)
-        if base in _NOT_STORABLE:
+        if base in _NOT_STORABLE or (base in _NOT_STORABLE_INSIDE and type_.name != column.type):
             raise InvalidInput(
                 f"Cannot materialize endpoint. Reason: column '{column.name}' has type {column.type}, which Parquet "
                 f"can't hold. Finish the aggregate or convert the column in the query, for example "

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 
-from endpoints_pipeline.errors import EngineError, SettingsError
+from endpoints_pipeline.errors import EngineError, EngineUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,6 +40,14 @@ class S3Access:
         return f"{self.endpoint_url.rstrip('/')}/{bucket}/{key}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a table's rows are, as a table engine, and the state of its files: the table is made anew if it changed."""
+
+    engine: str
+    files: frozenset[object]
+
+
 class Warehouse:
     """Keeps the engine's tables in step with the files; safe to share between threads."""
 
@@ -56,7 +65,7 @@ class Warehouse:
         self._make_s3_client = make_s3_client
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._registered: dict[str, tuple[str, object]] = {}
+        self._registered: dict[str, _Source] = {}
         self._listed_at: float | None = None
 
     def register(self, handle: Client) -> frozenset[str]:
@@ -65,16 +74,22 @@ class Warehouse:
         Raises:
             SettingsError: The location isn't a folder or an S3 prefix.
             EngineError: A file isn't Parquet that the engine can read; the message names it.
+            EngineUnavailable: S3 can't be reached.
         """
         with self._lock:
+            now = self._monotonic()
+            if self._listed_at is not None and now - self._listed_at < _S3_LIST_SECONDS:
+                return frozenset(self._registered)
             found = self._scan()
             for name in self._registered.keys() - found.keys():
                 handle.command(f"DROP TABLE IF EXISTS {DATABASE}.{quote_identifier(name)}")
                 del self._registered[name]
             for name, source in found.items():
                 if self._registered.get(name) != source:
-                    self._create(handle, name, source[0])
+                    self._create(handle, name, source.engine)
                     self._registered[name] = source
+            if self._location.startswith("s3://"):
+                self._listed_at = now
             return frozenset(self._registered)
 
     def _create(self, handle: Client, name: str, table_engine: str) -> None:
@@ -86,65 +101,78 @@ class Warehouse:
             handle.command(f"CREATE OR REPLACE TABLE {DATABASE}.{quote_identifier(name)} ENGINE = {table_engine}")
         except ClickHouseError as error:
             reason = translate(error, (self._s3.secret_key,))
-            raise EngineError(
+            kind = EngineUnavailable if reason.transient else EngineError
+            raise kind(
                 f"The warehouse's table '{name}' can't be read: {reason}",
                 engine_code=reason.engine_code,
                 engine_name=reason.engine_name,
             ) from None
 
-    def _scan(self) -> Mapping[str, tuple[str, object]]:
+    def _scan(self) -> Mapping[str, _Source]:
         if not self._location.startswith("s3://"):
             return self._scan_folder(Path(self._location))
-        now = self._monotonic()
-        if self._listed_at is not None and now - self._listed_at < _S3_LIST_SECONDS:
-            return dict(self._registered)
-        found = self._scan_s3()
-        self._listed_at = now
-        return found
+        return self._scan_s3()
 
-    def _scan_folder(self, folder: Path) -> Mapping[str, tuple[str, object]]:
+    def _scan_folder(self, folder: Path) -> Mapping[str, _Source]:
         if not folder.exists():
             return {}
         if not folder.is_dir():
             raise SettingsError(f"ENDPOINTS_WAREHOUSE must be a folder or s3://bucket/prefix, not {folder}.")
-        tables: dict[str, tuple[str, object]] = {}
+        tables: dict[str, _Source] = {}
         for entry in sorted(folder.iterdir()):
-            if entry.is_dir() and any(entry.rglob("*.parquet")):
-                signature = max(file.stat().st_mtime_ns for file in entry.rglob("*.parquet"))
-                tables[_table_name(entry.name)] = (f"File(Parquet, {_literal(f'{entry}/**/*.parquet')})", signature)
-            elif entry.suffix == ".parquet":
-                tables[_table_name(entry.stem)] = (f"File(Parquet, {_literal(str(entry))})", entry.stat().st_mtime_ns)
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if files := _signatures(entry.rglob("*.parquet")):
+                    tables[_table_name(entry.name)] = _Source(
+                        f"File(Parquet, {_literal(f'{entry}/**/*.parquet')})", files
+                    )
+            elif entry.suffix == ".parquet" and (files := _signatures([entry])):
+                tables[_table_name(entry.stem)] = _Source(f"File(Parquet, {_literal(str(entry))})", files)
         return tables
 
-    def _scan_s3(self) -> Mapping[str, tuple[str, object]]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
+    def _scan_s3(self) -> Mapping[str, _Source]:
         parts = urlsplit(self._location)
         prefix = parts.path.strip("/")
         prefix = f"{prefix}/" if prefix else ""
+        patterns: dict[str, str] = {}
+        files: dict[str, set[object]] = {}
+        for key, etag in self._list_s3(parts.netloc, prefix):
+            first, *below = key.removeprefix(prefix).split("/")
+            if key.endswith(".parquet") and not first.startswith("."):
+                name = _table_name(first if below else first.removesuffix(".parquet"))
+                patterns[name] = f"{prefix}{first}/**/*.parquet" if below else key
+                files.setdefault(name, set()).add((key, etag))
+        return {
+            name: _Source(self._s3_engine(parts.netloc, pattern), frozenset(files[name]))
+            for name, pattern in patterns.items()
+        }
+
+    def _list_s3(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         try:
-            pages = list(
-                self._make_s3_client()
-                .get_paginator("list_objects_v2")
-                .paginate(Bucket=parts.netloc, Prefix=prefix, Delimiter="/")
-            )
-        except (BotoCoreError, ClientError) as error:
+            paginator = self._make_s3_client().get_paginator("list_objects_v2")
+            for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield item["Key"], item["ETag"]
+        except ClientError as error:
             raise EngineError(f"The warehouse {self._location} can't be listed: {error}.") from error
-        sources: dict[str, tuple[str, object]] = {}
-        for page in pages:
-            for item in page.get("Contents", []):
-                if item["Key"].endswith(".parquet"):
-                    stem = item["Key"].removeprefix(prefix).removesuffix(".parquet")
-                    sources[_table_name(stem)] = (self._s3_engine(parts.netloc, item["Key"]), item["ETag"])
-            for folder in page.get("CommonPrefixes", []):
-                name = folder["Prefix"].removeprefix(prefix).rstrip("/")
-                glob = f"{folder['Prefix']}**/*.parquet"
-                sources[_table_name(name)] = (self._s3_engine(parts.netloc, glob), None)
-        return sources
+        except BotoCoreError as error:
+            raise EngineUnavailable(f"The warehouse {self._location} can't be reached: {error}.") from error
 
     def _s3_engine(self, bucket: str, key: str) -> str:
         arguments = (self._s3.url(bucket, key), self._s3.access_key, self._s3.secret_key)
         return f"S3({', '.join(map(_literal, arguments))}, 'Parquet')"
+
+
+def _signatures(files: Iterable[Path]) -> frozenset[object]:
+    found = set()
+    for file in files:
+        with suppress(FileNotFoundError):  # removed since it was listed
+            status = file.stat()
+            found.add((file, status.st_mtime_ns, status.st_size))
+    return frozenset(found)
 
 
 def _table_name(name: str) -> str:

@@ -143,7 +143,7 @@ class Runner:
         canonical = self._engine.canonical(endpoint.version.sql)
         columns = self._engine.describe(canonical)
         ceiling = self._settings.inline_max_rows
-        wanted = min(request.limit or ceiling, ceiling)
+        wanted = ceiling if request.limit is None else min(request.limit, ceiling)
         # one row more than wanted tells whether there are more
         sql = f"SELECT {json_columns(columns)} FROM ({canonical}) LIMIT {wanted + 1:d} OFFSET {request.offset:d}"
         probed = self._engine.json_rows(sql, limit=wanted)

@@ -97,12 +97,18 @@ class Bucket:
             self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json", **condition)
 
     def delete_folder(self, folder: str) -> None:
-        """Delete every object under ``folder``."""
+        """Delete every object under ``folder``.
+
+        Raises:
+            StorageError: Some are still there.
+        """
         with self._translated(folder):
             for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=folder):
                 keys: list[ObjectIdentifierTypeDef] = [{"Key": item["Key"]} for item in page.get("Contents", [])]
                 if keys:
-                    self._client.delete_objects(Bucket=self.name, Delete={"Objects": keys})
+                    answer = self._client.delete_objects(Bucket=self.name, Delete={"Objects": keys})
+                    for refused in answer.get("Errors", []):
+                        raise StorageError(f"S3 refused to delete {refused.get('Key')}: {refused.get('Message')}")
 
     def footer(self, key: str) -> Footer:
         """Read a Parquet object's footer, without the rest of it.

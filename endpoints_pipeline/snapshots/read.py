@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from endpoints_pipeline.catalog.records import Snapshot
 from endpoints_pipeline.engine import Engine, Role
 from endpoints_pipeline.engine.rows import JsonRows
 from endpoints_pipeline.engine.types import restored_columns, structure
 from endpoints_pipeline.errors import SnapshotInvalid
+from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.snapshots.objects import Bucket
 
 
@@ -22,19 +25,7 @@ class SnapshotReader:
             EngineUnavailable: A part can't be read.
             SnapshotInvalid: The parts hold another number of rows than was published.
         """
-        parameters: dict[str, object] = {
-            "s3_key": self._engine.s3.access_key,
-            "s3_secret": self._engine.s3.secret_key,
-            "s3_structure": structure(snapshot.columns),
-        }
-        sources = []
-        for number, part in enumerate(snapshot.parts):
-            parameters[f"s3_url_{number}"] = self._engine.s3.url(self._bucket.name, part.key)
-            sources.append(
-                f"SELECT * FROM s3({{s3_url_{number}:String}}, {{s3_key:String}}, {{s3_secret:String}}, 'Parquet', "
-                "{s3_structure:String})"
-            )
-        sql = f"SELECT {restored_columns(snapshot.columns)} FROM ({' UNION ALL '.join(sources)})"
+        sql, parameters = self._select(snapshot.columns, [part.key for part in snapshot.parts])
         if limit is not None:
             sql += f" LIMIT {limit:d}"
         if offset:
@@ -45,3 +36,28 @@ class SnapshotReader:
         if rows.count != (expected if limit is None else min(limit, expected)):
             raise SnapshotInvalid(f"Snapshot {snapshot.id} gave {rows.count} rows of {snapshot.rows}.")
         return rows
+
+    def check(self, columns: Sequence[Column], key: str) -> None:
+        """Prove that a part's first rows can be read back under ``columns``.
+
+        Raises:
+            QueryError: They can't, and never will.
+            EngineUnavailable: The part can't be reached.
+        """
+        sql, parameters = self._select(columns, [key])
+        self._engine.json_rows(f"{sql} LIMIT 1", parameters, role=Role.WRITER)
+
+    def _select(self, columns: Sequence[Column], keys: Sequence[str]) -> tuple[str, dict[str, object]]:
+        parameters: dict[str, object] = {
+            "s3_key": self._engine.s3.access_key,
+            "s3_secret": self._engine.s3.secret_key,
+            "s3_structure": structure(columns),
+        }
+        sources = []
+        for number, key in enumerate(keys):
+            parameters[f"s3_url_{number}"] = self._engine.s3.url(self._bucket.name, key)
+            sources.append(
+                f"SELECT * FROM s3({{s3_url_{number}:String}}, {{s3_key:String}}, {{s3_secret:String}}, 'Parquet', "
+                "{s3_structure:String})"
+            )
+        return f"SELECT {restored_columns(columns)} FROM ({' UNION ALL '.join(sources)})", parameters

@@ -17,12 +17,20 @@ from endpoints_pipeline.catalog.records import Attempt, Part, Snapshot
 from endpoints_pipeline.clock import Clock
 from endpoints_pipeline.engine import Engine, Statistics
 from endpoints_pipeline.engine.types import stored_columns
-from endpoints_pipeline.errors import EndpointsError, InvalidInput, RefreshSuperseded, SnapshotInvalid, StorageError
+from endpoints_pipeline.errors import (
+    EndpointsError,
+    InvalidInput,
+    QueryError,
+    RefreshSuperseded,
+    SnapshotInvalid,
+    StorageError,
+)
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.settings import Settings
 from endpoints_pipeline.snapshots.layout import VersionLayout
 from endpoints_pipeline.snapshots.manifest import write_manifest
 from endpoints_pipeline.snapshots.objects import Bucket
+from endpoints_pipeline.snapshots.read import SnapshotReader
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +56,7 @@ class Refresher:
         self._catalog = catalog
         self._engine = engine
         self._bucket = bucket
+        self._reader = SnapshotReader(engine=engine, bucket=bucket)
         self._clock = clock
 
     def refresh(
@@ -96,13 +105,14 @@ class Refresher:
             export_seconds = (self._clock() - export_began).total_seconds()
             on_step("verify")
             parts = [self._verify(key, columns, statistics.written_rows)]
+            engine_version = self._engine.version
+            on_step("publish")
         except BaseException:
             self._drop(layout.parts_folder(attempt.id))
             raise
-        on_step("publish")
         try:
             snapshot = self._catalog.refreshes.publish(
-                attempt, columns=columns, parts=parts, engine_version=self._engine.version, now=self._clock()
+                attempt, columns=columns, parts=parts, engine_version=engine_version, now=self._clock()
             )
         except RefreshSuperseded:
             # any other failure may come after the commit: then the parts are a snapshot's, and only gc may judge them
@@ -145,6 +155,10 @@ class Refresher:
         expected = tuple(column.name for column in columns)
         if footer.columns != expected:
             raise SnapshotInvalid(f"{key} holds the columns {footer.columns}, not {expected}; it was not published.")
+        try:
+            self._reader.check(columns, key)
+        except QueryError as error:
+            raise SnapshotInvalid(f"{key} can't be read back: {error}. It was not published.") from error
         return Part(key=key, rows=footer.rows, bytes=footer.bytes, row_groups=footer.row_groups, etag=footer.etag)
 
     def _drop(self, folder: str) -> None:
