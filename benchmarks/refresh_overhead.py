@@ -1,6 +1,6 @@
 """What a refresh costs over the bare push-down, the same INSERT INTO FUNCTION s3 typed by hand.
 
-Interleaved rounds in one process over generated rows, against a SeaweedFS that is started for it. The last line is JSON.
+Interleaved rounds in one process over generated rows, against a SeaweedFS started for it. The last line is JSON.
 
     python benchmarks/refresh_overhead.py [--quick] [--rows N] [--rounds N]
 """
