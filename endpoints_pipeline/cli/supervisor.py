@@ -112,8 +112,9 @@ class Supervisor:
 
         The checks and ``on_ready`` run on another thread, so a slow one delays neither Ctrl-C nor the news of a death.
         SIGINT, SIGTERM and SIGHUP stop the group: SIGTERM to each process group, SIGKILL to what is left after the
-        grace. A second signal ends the grace. However this method ends, no process of the group is left. If we are
-        killed with -9, Linux sends SIGTERM to each command's first process; elsewhere they stay.
+        grace. A second signal ends the grace. However this method ends, no process of the group is left. Only if we
+        are killed with -9 they are on their own: Linux sends SIGTERM to each command's first process (Dagster's ends
+        when the runs in flight have ended), elsewhere nobody does.
 
         Returns:
             0 if the group was stopped when it was ready, else 128 and the signal's number.
