@@ -49,7 +49,7 @@ class Caller:
     def created(self, name: str = "daily", sql: str = DAILY, **fields: Any) -> dict[str, Any]:
         return ok(self.create(name, sql, **fields), 201)
 
-    def patched(self, name: str = "daily", **fields: Any) -> dict[str, Any]:
+    def patched(self, name: str = "daily", /, **fields: Any) -> dict[str, Any]:
         return ok(self.patch(f"/{name}", fields))
 
     def seen(self, name: str = "daily", version: int | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.fixtures.s3 import S3Server
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+Variant = Callable[..., Caller]
 _PROJECTS = count(100)
 
 
@@ -105,6 +106,22 @@ def api(client: TestClient, api_application: Application, api_clock: FakeClock) 
 def stranger(client: TestClient, api_application: Application, api_clock: FakeClock) -> Caller:
     """A caller with another new project."""
     return _caller(client, api_application, api_clock)
+
+
+@pytest.fixture
+def variant(api: Caller, api_settings: Settings, api_clock: FakeClock) -> Iterator[Variant]:
+    """Makes a caller of ``api``'s project in a process with other settings; the catalog is the same."""
+    opened = []
+
+    def make(**changes: Any) -> Caller:
+        settings = api_settings.model_copy(update=changes)
+        opened.append(open_application(settings, clock=api_clock))
+        client = TestClient(create_app(opened[-1]), raise_server_exceptions=False)
+        return Caller(client, opened[-1], api_clock, api.project)
+
+    yield make
+    for application in opened:
+        application.close()
 
 
 def _caller(client: TestClient, application: Application, clock: FakeClock) -> Caller:

@@ -1,0 +1,142 @@
+"""The web application as a whole: what it documents, how a server starts it, and how it ends."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from endpoints_pipeline.api import endpoints, execution_times, health, refresh, run
+from endpoints_pipeline.api.app import create_app
+from endpoints_pipeline.api.models import EndpointBody, RunBody
+from endpoints_pipeline.cli.ports import find_free
+from endpoints_pipeline.settings import Settings
+from tests.api.callers import DAILY, DAILY_ROWS, Caller, TestClient, hogql
+
+DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
+PREFIX = "/api/projects/{project_id}/endpoints"
+ROUTERS = (endpoints.router, execution_times.router, health.router, refresh.router, run.router)
+
+
+def table(title: str) -> list[list[str]]:
+    """The cells of the first table under a heading of the documentation."""
+    section = DOCS.read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\|(.+)\|$", section.split("|\n\n")[0] + "|", re.MULTILINE)
+    return [[cell.strip() for cell in row.split(" | ")] for row in rows[2:]]
+
+
+def test_every_route_is_documented(web: FastAPI) -> None:
+    served = {
+        (method.upper(), path.removeprefix(PREFIX))
+        for path, operations in web.openapi()["paths"].items()
+        for method in operations
+        if path.startswith(PREFIX)
+    }
+    assert {(method, path.strip("`")) for method, path, _ in table("Routes")} == served
+
+
+@pytest.mark.parametrize(
+    ("title", "model"), [("Fields of create and update", EndpointBody), ("Fields of a run", RunBody)]
+)
+def test_every_field_of_a_request_is_documented(title: str, model: type[Any]) -> None:
+    assert {row[0].strip("`") for row in table(title)} == set(model.model_fields)
+
+
+def test_openapi_describes_bodies_and_answers_once(web: FastAPI) -> None:
+    operations = [operation for path in web.openapi()["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    post = web.openapi()["paths"][f"{PREFIX}/{{name}}/run"]["post"]
+    assert set(post["requestBody"]["content"]["application/json"]["schema"]["properties"]) == set(RunBody.model_fields)
+    assert post["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/RunAnswer")
+
+
+def test_the_documentation_pages_answer(client: TestClient) -> None:
+    assert client.get("/docs").status_code == 200
+    assert client.get("/openapi.json").json()["info"]["title"] == "Endpoints"
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_no_handler_works_in_the_event_loop(router: APIRouter) -> None:
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    assert routes
+    assert {route.name for route in routes if inspect.iscoroutinefunction(route.endpoint)} <= {"livez"}
+
+
+def test_shutting_down_closes_the_application(variant: Callable[..., Caller]) -> None:
+    application = variant().application
+    pool = application.catalog.database.engine.pool
+    with TestClient(create_app(application)) as client:
+        assert client.get("/readyz").status_code == 200
+        assert application.catalog.database.engine.pool is pool
+    assert application.catalog.database.engine.pool is not pool
+
+
+@pytest.fixture
+def server(api_settings: Settings, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process as a user starts it, configured by the environment, and its address."""
+    (port,) = find_free()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ENDPOINTS_")}
+    environment |= {
+        "ENDPOINTS_HOME": str(tmp_path / "home"),
+        "ENDPOINTS_WAREHOUSE": api_settings.warehouse,
+        "ENDPOINTS_S3_ENDPOINT_URL": api_settings.s3_endpoint_url,
+        "PYTHONPATH": str(DOCS.parents[1]),
+    }
+    argv = [sys.executable, "-m", "uvicorn", "--factory", "endpoints_pipeline.api.app:main_app", "--port", str(port)]
+    process = subprocess.Popen(
+        argv, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_server_answers_and_finishes_what_it_began_before_it_ends(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    process, url = server
+    base = f"{url}/api/projects/1/endpoints"
+    with httpx.Client(timeout=30, trust_env=False) as caller:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert caller.get(f"{url}/livez").status_code == 200
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "the server didn't come up"
+                time.sleep(0.1)
+        assert caller.get(f"{url}/readyz").status_code == 200
+        assert caller.post(base, json={"name": "daily", "query": hogql(DAILY)}).status_code == 201
+        answer = caller.get(f"{base}/daily/run/")
+        assert (answer.json()["results"], answer.history) == (DAILY_ROWS, [])
+
+        slow = "SELECT max(sipHash64(number)) > 0 AS done FROM numbers(40000000)"
+        assert caller.post(base, json={"name": "slow", "query": hogql(slow)}).status_code == 201
+        answers: list[httpx.Response] = []
+        running = threading.Thread(target=lambda: answers.append(caller.get(f"{base}/slow/run")))
+        running.start()
+        time.sleep(0.2)
+        assert answers == []
+        process.send_signal(signal.SIGTERM)
+        running.join()
+    assert answers[0].json()["results"] == [[1]]
+    output, _ = process.communicate(timeout=30)
+    assert "Application shutdown complete" in output
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert "Traceback" not in output
