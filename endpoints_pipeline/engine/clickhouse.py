@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
 
@@ -55,19 +56,21 @@ class Engine:
             settings.s3_access_key.get_secret_value(),
             settings.s3_secret_key.get_secret_value(),
         )
-        self._secrets = (self.s3.secret_key,)
+        dsn = settings.engine_dsn.get_secret_value()
+        self._secrets = (self.s3.secret_key, unquote(urlsplit(dsn).password or ""))
         self._warehouse = (
             Warehouse(settings.resolved_warehouse, s3=self.s3, make_s3_client=make_s3_client, monotonic=monotonic)
             if self._embedded
             else None
         )
         self._handles = HandlePool(
-            settings.engine_dsn.get_secret_value(),
+            dsn,
             database=DATABASE if self._embedded else "",
             size=settings.engine_handles,
             wait=settings.engine_handle_timeout,
             answer_timeout=settings.refresh_timeout + 30,
             settings=_role_settings(settings),
+            secrets=self._secrets,
         )
 
     def close(self) -> None:
@@ -214,7 +217,8 @@ def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
         "allow_suspicious_fixed_string_types": 1,
         "allow_suspicious_low_cardinality_types": 1,
     }
-    common = {"max_memory_usage": settings.query_max_memory, **types, **s3}
+    # chDB takes `1 + 1` for `SELECT 1 + 1`, a server doesn't
+    common = {"max_memory_usage": settings.query_max_memory, "implicit_select": 0, **types, **s3}
     reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
     return {
         Role.READER: {**common, **reading, "max_rows_to_read": settings.query_max_rows_to_read},

@@ -41,8 +41,9 @@ _ADVICE = {
     "query_too_large": "Narrow what the query reads, or materialize the endpoint.",
     "query_estimated_too_slow": "Narrow what the query reads, or materialize the endpoint.",
 }
-_PREFIX = re.compile(r"^(?:Code: \d+\. )?(?:DB::Exception: )?")
-_SUFFIX = re.compile(r"\s*\(version [^)]*\)|\s*\([A-Z][A-Z0-9_]+\)\s*$")
+_PREFIX = re.compile(r"(?:Received ClickHouse exception, code: \d+, server response: |Code: \d+\. |DB::Exception: )+")
+_SUFFIX = re.compile(r"(?:\s*\((?:version (?:[^()]|\([^()]*\))*|for url [^()]*|[A-Z][A-Z0-9_]+)\)\.?)+$")
+_TRANSPORT = re.compile(r"""Caused by \w+\(["'](.+)["']\)\)""")
 
 
 @contextmanager
@@ -54,7 +55,8 @@ def translated_errors(secrets: tuple[str, ...] = ()) -> Iterator[None]:
         raise translate(error, secrets) from None
 
 
-def translate(error: ClickHouseError, secrets: tuple[str, ...] = ()) -> EngineError:
+def translate(error: ClickHouseError, secrets: tuple[str, ...] = (), *, opening: bool = False) -> EngineError:
+    """The error of ours that ``error`` means; while ``opening`` a connection no query can be at fault."""
     code = getattr(error, "code", None)
     name = getattr(error, "name", None)
     message = _clean(str(error), secrets)
@@ -69,13 +71,22 @@ def translate(error: ClickHouseError, secrets: tuple[str, ...] = ()) -> EngineEr
         return EngineError(
             f"ClickHouse refused our user: {message}. Check ENDPOINTS_ENGINE_DSN.", engine_code=code, engine_name=name
         )
-    kind = EngineUnavailable if code in _MAY_PASS else QueryError
-    return kind(message, engine_code=code, engine_name=name)
+    if code in _MAY_PASS:
+        return EngineUnavailable(message, engine_code=code, engine_name=name)
+    if opening:
+        return EngineError(
+            f"ClickHouse refused the connection: {message}. Check ENDPOINTS_ENGINE_DSN.",
+            engine_code=code,
+            engine_name=name,
+        )
+    return QueryError(message, engine_code=code, engine_name=name)
 
 
 def _clean(message: str, secrets: tuple[str, ...]) -> str:
-    text = _PREFIX.sub("", message.strip(), count=1)
-    text = _SUFFIX.sub("", _SUFFIX.sub("", text)).strip().rstrip(".")
+    text = message.strip()
+    if transport := _TRANSPORT.search(text):
+        text = transport[1]
+    text = _SUFFIX.sub("", text[match.end() :] if (match := _PREFIX.match(text)) else text).strip().rstrip(".")
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.binding import quote_identifier
@@ -21,6 +22,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from endpoints_pipeline.engine.failures import translate
 from endpoints_pipeline.errors import EngineBusy, EngineError
+
+_USAGE = (
+    "ENDPOINTS_ENGINE_DSN can't be used. Give chdb://memory or clickhouse://user:password@host:8123/database; "
+    "https:// in place of clickhouse:// means TLS."
+)
 
 
 class Role(Enum):
@@ -44,6 +50,7 @@ class HandlePool:
         wait: float,
         answer_timeout: float,
         settings: Mapping[Role, Mapping[str, Any]],
+        secrets: tuple[str, ...] = (),
     ) -> None:
         """Prepare a pool; nothing is opened yet.
 
@@ -54,12 +61,14 @@ class HandlePool:
             wait: Seconds to wait for a free one.
             answer_timeout: Seconds to wait for a server's answer.
             settings: ClickHouse settings of each role's handles.
+            secrets: What must not be in an error's message.
         """
         self._dsn = dsn
         self._database = database
         self._wait = wait
         self._answer_timeout = answer_timeout
         self._settings = settings
+        self._secrets = secrets
         self._slots = threading.BoundedSemaphore(size)
         self._idle: dict[Role, queue.LifoQueue[Client]] = {role: queue.LifoQueue() for role in Role}
         self._embedded = dsn.startswith("chdb:")
@@ -121,31 +130,38 @@ class HandlePool:
             return self._open(role)
 
     def _open(self, role: Role) -> Client:
-        settings = dict(self._settings[role])
         try:
             if self._embedded:
-                return self._open_embedded(role, settings)
-            if role is Role.READER:
-                settings["readonly"] = 1
-            # or a query that fails half-way would end its rows with the text of the error, under status 200
-            settings["wait_end_of_query"] = 1
-            return clickhouse_connect.get_client(
-                dsn=self._dsn,
-                settings=settings,
-                autogenerate_session_id=False,
-                connect_timeout=10,
-                send_receive_timeout=round(self._answer_timeout),
-                query_retries=0,
-                database=self._database or None,
-            )
+                return self._open_embedded(role, self._settings[role])
+            return self._open_server(role, self._settings[role])
         except ClickHouseError as error:
-            raise translate(error) from None
-        except ValueError as error:
-            raise EngineError(
-                "ENDPOINTS_ENGINE_DSN can't be used. Give chdb://memory or clickhouse://user:password@host:8123/database."
-            ) from error
+            raise translate(error, self._secrets, opening=True) from None
+        except (TypeError, ValueError):  # not chained: they may quote the password
+            raise EngineError(_USAGE) from None
+
+    def _open_server(self, role: Role, settings: Mapping[str, Any]) -> Client:
+        parts = urlsplit(self._dsn)
+        if parts.scheme not in ("clickhouse", "http", "https") or not parts.hostname:
+            raise EngineError(_USAGE)
+        return clickhouse_connect.get_client(
+            dsn=self._dsn,
+            interface=None if parts.scheme == "clickhouse" else parts.scheme,
+            settings={
+                **settings,
+                **({"readonly": 1} if role is Role.READER else {}),
+                # or a query that fails half-way would end its rows with the text of the error, under status 200
+                "wait_end_of_query": 1,
+            },
+            autogenerate_session_id=False,
+            connect_timeout=10,
+            send_receive_timeout=round(self._answer_timeout),
+            query_retries=0,
+            database=self._database or None,
+        )
 
     def _open_embedded(self, role: Role, settings: Mapping[str, Any]) -> Client:
+        if self._dsn != "chdb://memory":
+            raise EngineError(_USAGE)
         with self._anchor_lock:
             if self._anchor is None:
                 self._anchor = clickhouse_connect.get_client(dsn=self._dsn)

@@ -31,10 +31,9 @@ _NODE_TYPES = frozenset(
 )
 _CLAUSES = {"settings": "SETTINGS", "format_ast": "FORMAT", "out_file": "INTO OUTFILE", "compression": "COMPRESSION"}
 
-#: Table functions that make rows out of nothing but their arguments.
+#: Table functions that make rows out of nothing but their arguments, and that a read-only handle may call.
 TABLE_FUNCTIONS = frozenset(
     ["generateseries", "generate_series", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "values", "view"]
-    + ["zeros", "zeros_mt"]
 )
 _IN_FUNCTIONS = frozenset(
     f"{prefix}{name}{suffix}"
@@ -106,6 +105,7 @@ class _Guard:
                 raise _refused(f"The name '{name}' in WITH is not a plain identifier")
         for node in self._nodes:
             self._check_kind(node)
+        for node in self._nodes:
             match node["type"]:
                 case "TableIdentifier":
                     self._check_table(node)
