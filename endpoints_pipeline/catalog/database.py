@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from endpoints_pipeline.errors import CatalogError, CatalogUnavailable, InvalidInput
 
@@ -180,12 +180,12 @@ def _sqlite_engine(url: sa.URL, timeout: float) -> sa.Engine:
 
 def _use_wal(cursor: sqlite3.Cursor, timeout: float) -> None:
     """The first switch needs the file to itself, and SQLite's own waiting for locks doesn't cover it."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
+    for attempt in Retrying(
+        retry=retry_if_exception(_is_busy), stop=stop_after_delay(timeout), wait=wait_fixed(0.01), reraise=True
+    ):
+        with attempt:
             cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from endpoints_pipeline.catalog.database import Database, translated_errors
 from endpoints_pipeline.errors import CatalogError
+
+#: The newest revision in ``migrations/versions``; a test compares the two. Every process looks at the schema when it
+#: starts, and Alembic, which would tell, takes longer to import than the look.
+SCHEMA_REVISION = "0001"
 
 _LOCK = 0x656E6470  # any constant: names our advisory lock in PostgreSQL
 _ALEMBIC = threading.Lock()  # Alembic keeps the running migration in a global
@@ -26,38 +25,40 @@ def ensure_schema(database: Database, *, auto_migrate: bool) -> None:
         CatalogError: The schema is newer than this package, or older and ``auto_migrate`` is off.
         CatalogUnavailable: The database doesn't answer.
     """
-    head, known = _revisions()
     with translated_errors():
         with database.engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-        if current == head:
+            current = _current_revision(connection)
+        if current == SCHEMA_REVISION:
             return
-        if current is not None and current not in known:
+        if current is not None and current > SCHEMA_REVISION:
             raise CatalogError(
                 f"The catalog's schema ({current}) is newer than this package, or another program's: upgrade "
                 "endpoints-pipeline, or give the catalog a database of its own."
             )
         if not auto_migrate:
             raise CatalogError(
-                f"The catalog's schema is at {current or 'nothing'}, this package needs {head}: "
+                f"The catalog's schema is at {current or 'nothing'}, this package needs {SCHEMA_REVISION}: "
                 "run `endpoints migrate`."
             )
-        config = _config()
-        with _ALEMBIC, database.engine.execution_options(endpoints_writes=True).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        _upgrade(database)
 
 
-@cache
-def _revisions() -> tuple[str | None, frozenset[str]]:
-    """This package's newest revision, and all of them; Alembic compiles every script to tell."""
-    scripts = ScriptDirectory.from_config(_config())
-    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+def _current_revision(connection: sa.Connection) -> str | None:
+    """The revision that Alembic noted in the database; None if it never migrated it."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
+    return revision
 
 
-def _config() -> Config:
+def _upgrade(database: Database) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config
+    with _ALEMBIC, database.engine.execution_options(endpoints_writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
