@@ -1,0 +1,228 @@
+"""Definitions in YAML: what they mean, and how a mistake is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from endpoints_pipeline.cli.definition_files import DefinitionFile, load
+from endpoints_pipeline.errors import InvalidInput
+from endpoints_pipeline.frequency import WORDS
+
+Write = Callable[..., Path]
+
+_PLAIN = "name: clicks\nquery: SELECT 1\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def to_file(text: str | bytes, name: str = "clicks.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return to_file
+
+
+def load_one(path: Path) -> DefinitionFile:
+    (found,) = load([path])
+    return found
+
+
+def test_name_and_query_are_enough(write: Write) -> None:
+    path = write(_PLAIN)
+
+    assert load_one(path) == DefinitionFile(
+        path=path,
+        name="clicks",
+        description="",
+        query="SELECT 1",
+        is_active=True,
+        is_materialized=False,
+        data_freshness_seconds=86400,
+        sync_frequency=None,
+    )
+
+
+def test_every_key_is_read(write: Write) -> None:
+    path = write(
+        """
+name: clicks-by_day
+description: >-
+  What was clicked,
+  by day.
+query: |
+  SELECT day, count() AS clicks
+  FROM events  -- all of them
+  GROUP BY day
+is_active: true
+data_freshness_seconds: 21600
+materialization:
+  enabled: true
+  schedule: 1hour
+"""
+    )
+
+    assert load_one(path) == DefinitionFile(
+        path=path,
+        name="clicks-by_day",
+        description="What was clicked, by day.",
+        query="SELECT day, count() AS clicks\nFROM events  -- all of them\nGROUP BY day",
+        is_active=True,
+        is_materialized=True,
+        data_freshness_seconds=21600,
+        sync_frequency="1hour",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "frequency", "freshness"),
+    [
+        ("materialization: {enabled: true}", "24hour", 86400),
+        ("materialization: {enabled: true}\ndata_freshness_seconds: 3600", "1hour", 3600),
+        ("materialization: {enabled: true, schedule: 5min}", "5min", 900),
+        ("materialization: {enabled: true, schedule: 2hour}", "2hour", 21600),
+        ("materialization: {enabled: true, schedule: 30day}", "30day", 2592000),
+        ("materialization: {enabled: true, schedule: never}", "never", 86400),
+        ("materialization: {enabled: true, schedule: 15min}\ndata_freshness_seconds: 604800", "15min", 604800),
+        ("materialization: {enabled: false, schedule: 5min}", None, 86400),
+    ],
+)
+def test_frequency_and_freshness_follow_from_each_other(
+    write: Write, lines: str, frequency: str | None, freshness: int
+) -> None:
+    found = load_one(write(_PLAIN + lines))
+
+    assert (found.sync_frequency, found.data_freshness_seconds) == (frequency, freshness)
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_frequency_word_is_a_schedule(write: Write, word: str) -> None:
+    found = load_one(write(f"{_PLAIN}materialization: {{enabled: true, schedule: {word}}}"))
+
+    assert found.to_body()["sync_frequency"] == word
+
+
+def test_the_body_says_everything(write: Write) -> None:
+    found = load_one(write(f"{_PLAIN}description: Clicks\nmaterialization: {{enabled: true, schedule: 1hour}}"))
+
+    assert found.to_body() == {
+        "name": "clicks",
+        "query": {"kind": "HogQLQuery", "query": "SELECT 1"},
+        "description": "Clicks",
+        "is_active": True,
+        "is_materialized": True,
+        "sync_frequency": "1hour",
+        "data_freshness_seconds": 3600,
+    }
+
+
+def test_the_body_of_an_endpoint_that_isnt_materialized_has_no_frequency(write: Write) -> None:
+    """The API refuses one there."""
+    found = load_one(write(f"{_PLAIN}is_active: false\nmaterialization: {{enabled: false, schedule: 1hour}}"))
+
+    assert found.to_body() == {
+        "name": "clicks",
+        "query": {"kind": "HogQLQuery", "query": "SELECT 1"},
+        "description": "",
+        "is_active": False,
+        "is_materialized": False,
+        "data_freshness_seconds": 86400,
+    }
+
+
+def test_the_body_names_only_freshness_that_the_api_takes(write: Write) -> None:
+    found = load_one(write(f"{_PLAIN}materialization: {{enabled: true, schedule: 30day}}"))
+
+    assert "data_freshness_seconds" not in found.to_body()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{_PLAIN}colour: red\n", ["line 3", "unknown key 'colour'", "known are name, description, query"]),
+        (
+            f"{_PLAIN}materialization:\n  enabled: true\n  every: day\n",
+            ["line 5", "'materialization.every'", "schedule"],
+        ),
+        (f"{_PLAIN}variables: []\n", ["line 3", "'variables' is not supported yet"]),
+        (f"{_PLAIN}query_definition: {{}}\n", ["'query_definition' is not supported yet"]),
+        ("query: SELECT 1\n", ["'name' is missing"]),
+        ("name: clicks\n", ["'query' is missing"]),
+        ("name: clicks\nquery: ''\n", ["line 2", "query is empty"]),
+        ("name: clicks\nquery: '  '\n", ["line 2", "query is empty"]),
+        ("name: 1clicks\nquery: SELECT 1\n", ["line 1", "Invalid name '1clicks'"]),
+        ("name: 7\nquery: SELECT 1\n", ["line 1", "name: Input should be a valid string"]),
+        (f"{_PLAIN}is_active: 1\n", ["line 3", "is_active"]),
+        (f"{_PLAIN}is_active: 'yes'\n", ["line 3", "is_active"]),
+        (f"{_PLAIN}data_freshness_seconds: 100\n", ["line 3", "Data freshness must be one of"]),
+        (f"{_PLAIN}data_freshness_seconds: '900'\n", ["line 3", "data_freshness_seconds"]),
+        (
+            f"{_PLAIN}materialization:\n  enabled: true\n  schedule: hourly\n",
+            ["line 5", "Sync frequency must be one of"],
+        ),
+        (
+            f"{_PLAIN}materialization:\n  enabled: false\n  schedule: hourly\n",
+            ["line 5", "Sync frequency must be one of"],
+        ),
+        (f"{_PLAIN}materialization: {{schedule: 1hour}}\n", ["'materialization.enabled' is missing"]),
+        (f"{_PLAIN}materialization: true\n", ["line 3", "materialization"]),
+        (f"{_PLAIN}is_active: false\nmaterialization: {{enabled: true}}\n", ["line 4", "inactive"]),
+        (f"{_PLAIN}query: SELECT 2\n", ["line 3", "'query' stands there twice"]),
+        ("", ["a definition is a mapping"]),
+        ("- name: clicks\n", ["a definition is a mapping"]),
+        (f"{_PLAIN}---\n{_PLAIN}", ["isn't YAML", "single document"]),
+        ("name: [", ["isn't YAML"]),
+        ("name: clicks\nquery: !!python/object/apply:os.getcwd []\n", ["isn't YAML"]),
+        (b"name: \xff\xfe\x00", ["isn't YAML"]),
+        ("? {a: 1}\n: b\n", ["isn't YAML"]),
+        (f"{_PLAIN}materialization: &ring\n  enabled: *ring\n", ["line 4", "materialization.enabled"]),
+    ],
+)
+def test_a_mistake_is_told_with_its_file_and_line(write: Write, text: str | bytes, words: list[str]) -> None:
+    path = write(text)
+
+    with pytest.raises(InvalidInput) as refused:
+        load([path])
+
+    message = str(refused.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert not [word for word in words if word not in message], message
+
+
+def test_a_folder_is_its_yaml_files_in_order(write: Write, tmp_path: Path) -> None:
+    write("name: b\nquery: SELECT 1", "b.yaml")
+    write("name: a\nquery: SELECT 1", "c.yml")
+    write("not a definition", "README.md")
+    write("name: d\nquery: SELECT 1", "below/d.yaml")
+
+    assert [file.name for file in load([tmp_path])] == ["b", "a"]
+
+
+def test_files_and_folders_are_read_in_the_given_order_and_once(write: Write, tmp_path: Path) -> None:
+    write("name: a\nquery: SELECT 1", "a.yaml")
+    second = write("name: b\nquery: SELECT 1", "b.yaml")
+
+    assert [file.name for file in load([second, tmp_path, second])] == ["b", "a"]
+
+
+def test_two_files_cant_define_one_endpoint(write: Write, tmp_path: Path) -> None:
+    write(_PLAIN, "one.yaml")
+    write(_PLAIN, "two.yaml")
+
+    with pytest.raises(InvalidInput, match=r"two\.yaml: .*one\.yaml defines 'clicks', too"):
+        load([tmp_path])
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"nowhere\.yaml: No such file"):
+        load([tmp_path / "nowhere.yaml"])
+
+
+def test_a_folder_without_definitions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"no \*\.yaml or \*\.yml"):
+        load([tmp_path])
