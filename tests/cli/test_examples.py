@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from endpoints_pipeline.api.app import create_app
 from endpoints_pipeline.cli.definition_files import DefinitionFile, load
 from endpoints_pipeline.cli.example_data import load_example_data
 from endpoints_pipeline.cli.publish import apply, plan
@@ -16,6 +17,7 @@ from endpoints_pipeline.frequency import PERIODS
 from endpoints_pipeline.serving.application import Application, open_application
 from endpoints_pipeline.serving.run import RunRequest
 from endpoints_pipeline.settings import Settings
+from tests.api.callers import TestClient
 
 _FOLDER = Path(__file__).parent.parent.parent / "examples"
 _EXAMPLES = load([_FOLDER])
@@ -89,6 +91,21 @@ def test_an_example_gives_the_same_bytes_each_time(flights: Application, example
 
 @each()
 def test_publishing_an_example_again_changes_nothing(flights: Application, example: DefinitionFile) -> None:
+    assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+
+
+@each()
+def test_the_api_makes_the_same_endpoint_of_an_example(flights: Application, example: DefinitionFile) -> None:
+    """``endpoints up`` publishes over HTTP: by POST where there is none, by PATCH where there is one."""
+    client = TestClient(create_app(flights))
+    project = "/api/projects/1/endpoints"
+
+    changed = client.patch(f"{project}/{example.name}", json=example.to_body())
+    assert (changed.status_code, changed.json()["current_version"]) == (200, 1)
+    assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+
+    assert client.delete(f"{project}/{example.name}").status_code == 204
+    assert client.post(project, json=example.to_body()).status_code == 201
     assert apply(flights, example, plan(flights, example))[1] == "unchanged"
 
 
