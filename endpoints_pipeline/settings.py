@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -24,11 +25,15 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 class Settings(BaseSettings):
     """The settings of one deployment. Durations are seconds, sizes bytes, unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="ENDPOINTS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ENDPOINTS_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     home: Path = Field(Path(".endpoints"), description="Folder for local state: catalog, local S3, warehouse, logs.")
     project_id: int = Field(1, ge=1, description="The project that the CLI works in.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
 
     catalog_dsn: SecretStr | None = Field(
         None, description="SQLAlchemy DSN of the catalog; unset: SQLite at `<home>/catalog.db`."
@@ -53,7 +58,7 @@ class Settings(BaseSettings):
     query_max_rows_to_read: int = Field(
         10_000_000_000, ge=1, description="Rows one inline run may read from its sources."
     )
-    inline_max_rows: int = Field(50_000, ge=1, description="Rows an inline run returns at most (contract 10.6).")
+    inline_max_rows: int = Field(50_000, ge=1, description="Rows an inline run returns at most.")
     refresh_timeout: float = Field(3600.0, gt=0, description="Seconds one refresh may take in the engine.")
     parquet_row_group_rows: int = Field(122_880, ge=1, description="Target rows of a Parquet row group.")
 

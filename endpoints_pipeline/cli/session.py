@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from endpoints_pipeline.errors import SettingsError
-
 if TYPE_CHECKING:
     from endpoints_pipeline.catalog import Catalog
     from endpoints_pipeline.serving.application import Application
@@ -27,12 +25,9 @@ def begin() -> Settings:
     from endpoints_pipeline.settings import load_settings
 
     settings = load_settings()
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
-    if level is None:
-        raise SettingsError(f"ENDPOINTS_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not '{settings.log_level}'.")
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
     )
     return settings
 
