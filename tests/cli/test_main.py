@@ -224,7 +224,7 @@ class TestConfig:
     def test_an_unknown_log_level_is_refused(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ENDPOINTS_LOG_LEVEL", "LOUD")
 
-        assert_refused(invoke("list"), "ENDPOINTS_LOG_LEVEL", "ENDPOINTS_LOG_LEVEL", "WARNING")
+        assert_refused(invoke("list"), "ENDPOINTS_LOG_LEVEL", "WARNING")
 
 
 class TestMigrate:
