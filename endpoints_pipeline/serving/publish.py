@@ -46,13 +46,18 @@ def check_query(engine: Engine, query: Mapping[str, Any], *, materialized: bool)
     kind = query.get("kind")
     if kind != _QUERY_KIND:
         raise InvalidInput(f"Query kind {kind!r} is not supported: only {_QUERY_KIND} (SQL) is.", attr="query")
+    if query.get("connectionId"):
+        raise InvalidInput("Direct connections to other databases are not supported.", attr="query")
     sql = query.get("query")
     if not isinstance(sql, str) or not sql.strip():
         raise InvalidInput("Query is empty or invalid.", attr="query")
-    if _VARIABLE.search(sql):
-        raise InvalidInput("Invalid HogQL query: {variables.…} is not supported yet.", attr="query")
     try:
         columns = engine.describe(engine.canonical(sql))
+    except InvalidInput as error:
+        if error.code == "SYNTAX_ERROR" and _VARIABLE.search(sql):
+            # only now: inside a string or a comment it is plain text
+            raise InvalidInput("Invalid HogQL query: {variables.…} is not supported yet.", attr="query") from error
+        raise
     except QueryError as error:
         raise InvalidInput(
             f"Invalid HogQL query: {error}", attr="query", code=error.engine_name or "invalid_input"
