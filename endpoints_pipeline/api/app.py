@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
@@ -53,4 +54,6 @@ def main_app() -> FastAPI:
         SettingsError: A setting is malformed or unsafe.
         CatalogError: The catalog can't be used.
     """
-    return create_app(open_application(load_settings()))
+    settings = load_settings()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(settings.log_level))
+    return create_app(open_application(settings))

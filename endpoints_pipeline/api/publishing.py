@@ -189,6 +189,4 @@ def _carry_obstacle(endpoint: Endpoint, body: EndpointBody, query: CheckedQuery 
     """Why a new version can't take over the current one's materialization, where nothing else is asked for."""
     if query is None or body.is_materialized is not None or not endpoint.version.is_materialized:
         return None
-    if dict(query.query) == dict(endpoint.version.query):
-        return None
     return materialization_obstacle(query.columns)

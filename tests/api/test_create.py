@@ -228,6 +228,12 @@ def test_another_kind_of_query_is_refused(api: Caller) -> None:
     assert said == invalid("Query kind 'TrendsQuery' is not supported: only HogQLQuery (SQL) is.", "query")
 
 
+def test_a_query_on_a_connection_of_its_own_is_refused(api: Caller) -> None:
+    said = says(api.post("", {"name": "a", "query": {**hogql(DAILY), "connectionId": "61f0c404"}}))
+    assert said == invalid("Direct connections to other databases are not supported.", "query")
+    ok(api.post("", {"name": "a", "query": {**hogql(DAILY), "connectionId": None}}), 201)
+
+
 @pytest.mark.parametrize("more", [{"name": "a\0"}, {"values": {"a\0": 1}}, {"tags": ["\0"]}])
 def test_a_query_holds_no_null_characters(api: Caller, more: dict[str, Any]) -> None:
     said = says(api.post("", {"name": "a", "query": {**hogql(DAILY), **more}}))
