@@ -11,7 +11,6 @@ from clickhouse_connect.datatypes import registry
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.container import Array, Map, Nested, Tuple
 from clickhouse_connect.datatypes.special import SimpleAggregateFunction
-from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from endpoints_pipeline.errors import InvalidInput
@@ -40,7 +39,7 @@ def storage_type(column: Column) -> str:
             raise InvalidInput(
                 f"Cannot materialize endpoint. Reason: column '{column.name}' has type {column.type}, which Parquet "
                 f"can't hold. Finish the aggregate or convert the column in the query, for example "
-                f"toString({quote_identifier(column.name)}).",
+                f"toString({identifier(column.name)}).",
                 attr="query",
             )
         return "Int64" if base.startswith("Interval") else _STORED_AS.get(base)
@@ -55,7 +54,7 @@ def json_type(type_name: str) -> str:
 
 def structure(columns: Sequence[Column]) -> str:
     """The explicit structure under which stored columns are read back, so that no type loses its name."""
-    return ", ".join(f"{quote_identifier(column.name)} {storage_type(column)}" for column in columns)
+    return ", ".join(f"{identifier(column.name)} {storage_type(column)}" for column in columns)
 
 
 def stored_columns(columns: Sequence[Column]) -> str:
@@ -85,10 +84,16 @@ def _only(type_: ClickHouseType, base: str) -> str | None:
 
 
 def _cast(name: str, have: str, want: str) -> str:
-    quoted = quote_identifier(name)
+    quoted = identifier(name)
     if have == want:
         return quoted
     return f"CAST({quoted}, '{_escape(want)}') AS {quoted}"
+
+
+def identifier(name: str) -> str:
+    """A column's name, quoted; clickhouse-connect's own helper leaves a name alone that looks quoted already."""
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
 
 
 def _escape(text: str) -> str:
@@ -136,5 +141,5 @@ def _rebuild_elements(
     rebuilt = [_rebuild_type(type_, leaf) for type_ in types]
     inner = [text for text, _ in rebuilt]
     if names:
-        inner = [f"{quote_identifier(name)} {text}" for name, text in zip(names, inner, strict=True)]
+        inner = [f"{identifier(name)} {text}" for name, text in zip(names, inner, strict=True)]
     return ", ".join(inner), any(changed for _, changed in rebuilt)

@@ -157,13 +157,17 @@ class Warehouse:
                 for item in page.get("Contents", []):
                     yield item["Key"], item["ETag"]
         except ClientError as error:
-            raise EngineError(f"The warehouse {self._location} can't be listed: {error}.") from error
+            raise EngineError(f"The warehouse {self._location} can't be listed: {_reason(error)}") from error
         except BotoCoreError as error:
-            raise EngineUnavailable(f"The warehouse {self._location} can't be reached: {error}.") from error
+            raise EngineUnavailable(f"The warehouse {self._location} can't be reached: {_reason(error)}") from error
 
     def _s3_engine(self, bucket: str, key: str) -> str:
         arguments = (self._s3.url(bucket, key), self._s3.access_key, self._s3.secret_key)
         return f"S3({', '.join(map(_literal, arguments))}, 'Parquet')"
+
+
+def _reason(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
 
 
 def _signatures(files: Iterable[Path]) -> frozenset[object]:
