@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
+import dagster as dg
 import pytest
 import typer
 import yaml
 
+from endpoints_pipeline.catalog.records import MaterializedVersion
 from endpoints_pipeline.cli.definition_files import load
 from endpoints_pipeline.cli.main import app
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
+from endpoints_pipeline.orchestration.assets import build_asset
+from endpoints_pipeline.orchestration.resources import EndpointsResource, s3_resource
+from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -65,3 +72,33 @@ def test_the_yaml_page_shows_a_file_that_loads_and_every_word(tmp_path: Path) ->
     words = re.findall(r"schedule: .*# (.*)", page)[0].split()
     assert words == list(WORDS)
     assert all(str(bucket) in page for bucket in FRESHNESS_BUCKETS)
+
+
+def test_the_extensions_that_are_shown_work() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    assert len(shown) == 2
+    names: dict[str, Any] = {}
+    for block in shown:
+        exec(block, names)
+    record = MaterializedVersion(
+        project_id=1,
+        endpoint_id="e",
+        name="route-punctuality",
+        version_id="v",
+        version=1,
+        is_current=True,
+        sql="SELECT 1 AS one",
+        description="",
+        sync_frequency="1hour",
+        data_freshness_seconds=3600,
+        query_hash="0" * 64,
+        columns=(Column("one", "UInt8"),),
+    )
+    spec = names["TeamEndpoints"]().get_translator(Settings(_env_file=None)).get_asset_spec(record)
+    assert spec.owners == ["team:growth"]
+    upstream = build_asset(spec, record, retries=0)
+    settings = Settings(_env_file=None)
+    resource = EndpointsResource(s3=s3_resource(settings))
+    definitions = dg.Definitions(assets=[upstream, names["worst_route"]], resources={"endpoints": resource})
+    graph = definitions.resolve_asset_graph()
+    assert graph.get(dg.AssetKey("worst_route")).parent_keys == {spec.key}
