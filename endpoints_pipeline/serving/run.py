@@ -100,7 +100,9 @@ class Runner:
         decision = decide(endpoint.version, direct=request.direct, now=began)
         execution_id = str(uuid4())
         try:
-            found, decision = self._rows(endpoint, decision, request)
+            found, decision = self._from_snapshot(endpoint, decision, request)
+            if found is None:
+                found = self._from_source(endpoint, request)
         except EndpointsError as error:
             self._record(execution_id, endpoint, began, decision, error=error)
             raise
@@ -117,27 +119,28 @@ class Runner:
             snapshot=decision.snapshot if decision.path is Path.MATERIALIZED else None,
         )
 
-    def _rows(self, endpoint: Endpoint, decision: Decision, request: RunRequest) -> tuple[_Rows, Decision]:
-        if decision.path is Path.MATERIALIZED and decision.snapshot is not None:
-            try:
-                return self._from_snapshot(decision.snapshot, request), decision
-            except EngineBusy:
-                raise
-            except EndpointsError as error:
-                _log.warning("a snapshot could not be read", endpoint=endpoint.name, error=str(error))
-                decision = Decision(
-                    Path.MATERIALIZED_FALLBACK,
-                    Reason.SNAPSHOT_UNREADABLE,
-                    f"The snapshot could not be read, the source was asked instead: {error}",
-                    decision.snapshot,
-                    decision.age,
-                )
-        return self._from_source(endpoint, request), decision
-
-    def _from_snapshot(self, snapshot: Snapshot, request: RunRequest) -> _Rows:
-        rows = self._reader.json_rows(snapshot, limit=request.limit, offset=request.offset)
+    def _from_snapshot(
+        self, endpoint: Endpoint, decision: Decision, request: RunRequest
+    ) -> tuple[_Rows | None, Decision]:
+        """The snapshot's rows if it is to be used; None if it isn't or can't be, with the decision that says why."""
+        if decision.path is not Path.MATERIALIZED or decision.snapshot is None:
+            return None, decision
+        snapshot = decision.snapshot
+        try:
+            rows = self._reader.json_rows(snapshot, limit=request.limit, offset=request.offset)
+        except EngineBusy:
+            raise
+        except EndpointsError as error:
+            _log.warning("a snapshot could not be read", endpoint=endpoint.name, error=str(error))
+            return None, Decision(
+                Path.MATERIALIZED_FALLBACK,
+                Reason.SNAPSHOT_UNREADABLE,
+                f"The snapshot could not be read, the source was asked instead: {error}",
+                snapshot,
+                decision.age,
+            )
         has_more = request.limit is not None and request.offset + rows.count < snapshot.rows
-        return _Rows(rows, snapshot.columns, has_more)
+        return _Rows(rows, snapshot.columns, has_more), decision
 
     def _from_source(self, endpoint: Endpoint, request: RunRequest) -> _Rows:
         canonical = self._engine.canonical(endpoint.version.sql)

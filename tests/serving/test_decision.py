@@ -1,0 +1,107 @@
+"""docs/serving.md's table of paths and reasons, as data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from endpoints_pipeline.catalog.records import Materialization, RefreshStatus, Snapshot, Version
+from endpoints_pipeline.errors import InvalidInput
+from endpoints_pipeline.serving.decision import Path, Reason, decide
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TARGET = 900
+
+
+def snapshot(age: float) -> Snapshot:
+    published = NOW - timedelta(seconds=age)
+    return Snapshot(
+        id="s",
+        version_id="v",
+        sequence=1,
+        data_at=published - timedelta(hours=5),
+        published_at=published,
+        rows=1,
+        bytes=1,
+        columns=(),
+        parts=(),
+        query_hash="",
+        engine_version="",
+        dagster_run_id=None,
+        reason="",
+    )
+
+
+def version(*, materialized: bool | None, age: float | None) -> Version:
+    """``materialized``: None if nobody ever wanted it, False if it was switched off."""
+    wish = Materialization(
+        version_id="v",
+        enabled=bool(materialized),
+        sync_frequency="15min",
+        snapshot_id="s" if age is not None else None,
+        status=RefreshStatus.COMPLETED,
+        error="",
+        attempt_id=None,
+        attempt_at=None,
+        attempt_dagster_run_id=None,
+    )
+    return Version(
+        id="v",
+        endpoint_id="e",
+        version=1,
+        query={},
+        sql="SELECT 1",
+        description="",
+        data_freshness_seconds=TARGET,
+        cache_age_seconds=None,
+        is_active=True,
+        columns=(),
+        created_at=NOW,
+        updated_at=NOW,
+        materialization=None if materialized is None else wish,
+        snapshot=None if age is None else snapshot(age),
+    )
+
+
+@pytest.mark.parametrize(
+    ("materialized", "age", "direct", "path", "reason"),
+    [
+        (None, None, False, Path.INLINE, Reason.NOT_MATERIALIZED),
+        (False, None, False, Path.INLINE, Reason.NOT_MATERIALIZED),
+        (False, 1, False, Path.INLINE, Reason.NOT_MATERIALIZED),
+        (True, None, False, Path.INLINE, Reason.NO_SNAPSHOT_YET),
+        (True, None, True, Path.INLINE, Reason.NO_SNAPSHOT_YET),
+        (True, 0, False, Path.MATERIALIZED, Reason.FRESH_SNAPSHOT),
+        (True, TARGET - 0.001, False, Path.MATERIALIZED, Reason.FRESH_SNAPSHOT),
+        (True, TARGET, False, Path.INLINE, Reason.STALE_SNAPSHOT),
+        (True, TARGET * 100, False, Path.INLINE, Reason.STALE_SNAPSHOT),
+        (True, -60, False, Path.MATERIALIZED, Reason.FRESH_SNAPSHOT),
+        (True, 0, True, Path.INLINE, Reason.DIRECT_REQUESTED),
+        (True, TARGET * 100, True, Path.INLINE, Reason.DIRECT_REQUESTED),
+    ],
+)
+def test_the_path_and_why(
+    materialized: bool | None, age: float | None, direct: bool, path: Path, reason: Reason
+) -> None:
+    subject = version(materialized=materialized, age=age)
+    decision = decide(subject, direct=direct, now=NOW)
+    assert (decision.path, decision.reason) == (path, reason)
+    assert decision.detail.endswith(".")
+    if materialized and age is not None:
+        assert decision.snapshot is subject.snapshot
+        assert decision.age == timedelta(seconds=max(age, 0))
+    else:
+        assert (decision.snapshot, decision.age) == (None, None)
+
+
+@pytest.mark.parametrize("materialized", [None, False])
+def test_the_source_of_what_isnt_materialized_can_not_be_asked_for(materialized: bool | None) -> None:
+    with pytest.raises(InvalidInput, match="only for materialized endpoints") as refusal:
+        decide(version(materialized=materialized, age=None), direct=True, now=NOW)
+    assert refusal.value.attr == "refresh"
+
+
+def test_a_stale_snapshot_says_how_old_it_is() -> None:
+    decision = decide(version(materialized=True, age=1000), direct=False, now=NOW)
+    assert decision.detail == "The snapshot is 1000 s old, its target is 900 s."
