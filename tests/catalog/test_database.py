@@ -134,7 +134,7 @@ class TestUnavailable:
                 started = time.monotonic()
                 with pytest.raises(CatalogUnavailable) as refused:
                     write()
-                assert time.monotonic() - started < 3
+                assert time.monotonic() - started < 6
                 assert refused.value.transient
                 assert "The catalog can't be used right now" in str(refused.value)
                 assert "lock" in str(refused.value)
@@ -161,9 +161,9 @@ class TestUnavailable:
         started = time.monotonic()
 
         with pytest.raises(CatalogUnavailable) as refused:
-            open_catalog(f"postgresql://me:{SECRET}@127.0.0.1:{port}/catalog", timeout=5, auto_migrate=True)
+            open_catalog(f"postgresql://me:{SECRET}@127.0.0.1:{port}/catalog", timeout=60, auto_migrate=True)
 
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 6
         assert "refused" in str(refused.value)
         assert SECRET not in _everything_said(refused.value)
 
@@ -178,7 +178,7 @@ class TestUnavailable:
                     auto_migrate=True,
                 )
 
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 10
         assert "timeout" in str(refused.value)
         assert SECRET not in _everything_said(refused.value)
 

@@ -131,6 +131,24 @@ class TestRecord:
             for kind, (started_at, _) in _summary(catalog, endpoint.id).items():
                 assert started_at == max(one.started_at for one in mine if one.kind == kind)
 
+    def test_of_the_same_endpoints_in_opposite_orders_in_parallel_never_block_each_other(
+        self, catalog: Catalog, clock: FakeClock
+    ) -> None:
+        endpoints = [catalog.endpoints.create(PROJECT, new(f"e{n}"), clock()) for n in range(12)]
+
+        def batches(order: Sequence[Endpoint]) -> list[list[Execution]]:
+            return [
+                [
+                    execution(endpoint, clock() + timedelta(minutes=20 * round_ + position))
+                    for position, endpoint in enumerate(order)
+                ]
+                for round_ in range(12)
+            ]
+
+        answers = at_once([partial(_record_all, catalog, batches(order)) for order in [endpoints, endpoints[::-1]] * 2])
+
+        assert answers == [None] * 4
+
 
 class TestSummary:
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
