@@ -53,7 +53,7 @@ class EndpointsComponent(dg.StateBackedComponent, dg.Resolvable):
         assets = self._assets(state, settings)
         sensors = [
             build_watcher_sensor(state, self.defs_state_config.key, settings),
-            build_recorder_sensor(settings),
+            build_recorder_sensor(state, settings),
         ]
         if assets:
             sensors.append(build_requests_sensor(state, settings))

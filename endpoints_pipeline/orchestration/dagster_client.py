@@ -42,14 +42,21 @@ class DagsterClient:
                 json={"query": _REFRESH, "variables": {"location": self._location, "key": state_key}},
                 timeout=self._timeout,
             )
-            response.raise_for_status()
-            answer = response.json()
-        except (requests.RequestException, ValueError) as error:
+        except requests.RequestException as error:
             raise DagsterUnavailable(
-                f"Dagster's webserver at {self._url} can't be reached ({type(error).__name__}); "
-                "set ENDPOINTS_DAGSTER_URL if it is elsewhere."
+                f"Dagster's webserver at {self._url} can't be reached ({type(error).__name__}): start it with "
+                "`endpoints up` or `dagster dev`, or set ENDPOINTS_DAGSTER_URL if it is elsewhere."
             ) from error
-        result = (answer.get("data") or {}).get("refreshComponentState") or {}
-        if result.get("__typename") not in _FINE:
-            reason = result.get("message") or answer.get("errors") or answer
-            raise DagsterUnavailable(f"Dagster could not refresh the endpoints: {reason}")
+        try:
+            answer = response.json()
+            result = (answer.get("data") or {}).get("refreshComponentState") or {}
+            fine, reason = result.get("__typename") in _FINE, result.get("message")
+        except (ValueError, AttributeError) as error:
+            raise DagsterUnavailable(
+                f"{self._url} answered HTTP {response.status_code}, and not as Dagster's webserver does: look at its "
+                "log, or set ENDPOINTS_DAGSTER_URL if it is elsewhere."
+            ) from error
+        if not fine:
+            raise DagsterUnavailable(
+                f"Dagster could not refresh the endpoints: {reason or answer.get('errors') or answer}"
+            )

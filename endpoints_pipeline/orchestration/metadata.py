@@ -69,8 +69,8 @@ def asset_metadata(record: MaterializedVersion, settings: Settings) -> dict[str,
     }
 
 
-def materialization_metadata(refreshed: Refreshed, preview: JsonRows, bucket: str) -> dict[str, Any]:
-    """The metadata of one new snapshot; ``preview`` holds its first rows."""
+def materialization_metadata(refreshed: Refreshed, preview: JsonRows | None, bucket: str) -> dict[str, Any]:
+    """The metadata of one new snapshot; ``preview`` holds its first rows, if they could be read."""
     snapshot = refreshed.snapshot
     seconds = refreshed.export_seconds
     return {
@@ -97,7 +97,7 @@ def materialization_metadata(refreshed: Refreshed, preview: JsonRows, bucket: st
         "dagster/uri": uri(snapshot, bucket),
         "dagster/column_schema": column_schema(snapshot.columns),
         "endpoints/sql": dg.MetadataValue.md(f"```sql\n{refreshed.canonical_sql}\n```"),
-        "endpoints/preview": preview_table(snapshot, preview),
+        **({"endpoints/preview": preview_table(snapshot, preview)} if preview else {}),
     }
 
 

@@ -26,7 +26,7 @@ def build_requests_sensor(state: CatalogState, settings: Settings, *, clock: Clo
 
     @dg.sensor(
         name="refresh_requests",
-        target=dg.AssetSelection.keys(*keys.values()),
+        target=dg.AssetSelection.assets(*keys.values()),
         minimum_interval_seconds=settings.sensor_interval,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Runs refreshes that someone asked for: first materializations, `endpoints refresh`, the API.",
@@ -37,14 +37,16 @@ def build_requests_sensor(state: CatalogState, settings: Settings, *, clock: Clo
         tried: dict[str, float] = json.loads(context.cursor or "{}")
         tried = {request.id: tried[request.id] for request in waiting if request.id in tried}
         busy = busy_assets(context.instance) if waiting else set()
-        ready = [
-            request
-            for request in waiting
-            if keys[request.version_id] not in busy and now - tried.get(request.id, 0.0) >= _TRY_AGAIN_SECONDS
-        ]
+        idle = [request for request in waiting if keys[request.version_id] not in busy]
+        ready = [request for request in idle if now - tried.get(request.id, 0.0) >= _TRY_AGAIN_SECONDS]
         context.update_cursor(json.dumps({**tried, **{request.id: now for request in ready}}))
         if not ready:
-            yield dg.SkipReason(f"{len(waiting)} requests wait, {len(waiting)} of them for a run under way.")
+            yield dg.SkipReason(
+                f"{len(waiting)} requests wait: {len(waiting) - len(idle)} for a Dagster run of their endpoint under "
+                f"way, {len(idle)} were tried less than a minute ago."
+                if waiting
+                else "No request waits."
+            )
             return
         for reason in sorted({request.reason for request in ready}):
             yield from run_requests(

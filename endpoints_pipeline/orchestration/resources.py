@@ -1,4 +1,4 @@
-"""What our assets, schedules and sensors work with, opened once in each process.
+"""What our assets, schedules and sensors work with, opened once in each process for each set of settings.
 
 Dagster reads the resource's fields from their annotations, so this module can't postpone their evaluation.
 """
@@ -19,18 +19,31 @@ class EndpointsResource(dg.ConfigurableResource[Application]):
     s3: dg.ResourceDependency[S3Resource]
 
     def application(self) -> Application:
-        """The process's one application: the engine can be opened only once.
+        """The process's application: its engine takes a second to open, so every step shares it.
 
         Raises:
             EndpointsError: The settings or the catalog can't be used.
         """
-        return _application(self.s3)
+        settings = load_settings()
+        if settings not in _applications:
+            _applications[settings] = open_application(settings, s3_client=self.s3.get_client())
+        return _applications[settings]
+
+
+def process_catalog() -> Catalog:
+    """The catalog alone, for schedules and sensors: they never need the engine or S3.
+
+    Raises:
+        EndpointsError: The settings or the catalog can't be used.
+    """
+    return _catalog(load_settings())
+
+
+_applications: dict[Settings, Application] = {}
 
 
 @cache
-def process_catalog() -> Catalog:
-    """The catalog alone, for schedules and sensors: they never need the engine or S3."""
-    settings = load_settings()
+def _catalog(settings: Settings) -> Catalog:
     return open_catalog(
         settings.resolved_catalog_dsn, timeout=settings.catalog_timeout, auto_migrate=settings.catalog_auto_migrate
     )
@@ -44,12 +57,3 @@ def s3_resource(settings: Settings) -> S3Resource:
         aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
         max_attempts=3,
     )
-
-
-_opened: list[Application] = []
-
-
-def _application(s3: S3Resource) -> Application:
-    if not _opened:
-        _opened.append(open_application(load_settings(), s3_client=s3.get_client()))
-    return _opened[0]

@@ -15,9 +15,15 @@ from endpoints_pipeline.settings import Settings
 
 
 def build_schedules(state: CatalogState, settings: Settings) -> Sequence[dg.ScheduleDefinition]:
-    in_use = {version.sync_frequency for version in state.versions}
-    keys = {version.version_id: naming.asset_key(version) for version in state.versions}
-    return [_schedule(frequency, keys, settings) for frequency in PERIODS if frequency in in_use]
+    """The schedules, each over the assets that these definitions tag with its frequency.
+
+    The catalog may have moved a version to another frequency since: the watcher's reload brings it to that schedule.
+    """
+    keys: dict[str, dict[str, dg.AssetKey]] = {}
+    for version in state.versions:
+        if version.sync_frequency in PERIODS:
+            keys.setdefault(version.sync_frequency, {})[version.version_id] = naming.asset_key(version)
+    return [_schedule(frequency, keys[frequency], settings) for frequency in PERIODS if frequency in keys]
 
 
 def _schedule(frequency: str, keys: Mapping[str, dg.AssetKey], settings: Settings) -> dg.ScheduleDefinition:
@@ -33,15 +39,18 @@ def _schedule(frequency: str, keys: Mapping[str, dg.AssetKey], settings: Setting
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        busy = busy_assets(context.instance)
         due = [
             keys[materialization.version_id]
             for materialization in process_catalog().refreshes.materializations(frequency)
             if materialization.version_id in keys and is_due(materialization, frequency, tick, spread=spread)
         ]
+        if not due:
+            yield dg.SkipReason("No endpoint is due.")
+            return
+        busy = busy_assets(context.instance)
         ready = [key for key in due if key not in busy]
         if not ready:
-            yield dg.SkipReason(f"{len(due)} endpoints are due, {len(due)} of them being refreshed already.")
+            yield dg.SkipReason(f"Each of the {len(due)} endpoints that are due is being refreshed already.")
             return
         yield from run_requests(
             ready,

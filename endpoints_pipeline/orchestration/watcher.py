@@ -35,19 +35,20 @@ def build_watcher_sensor(
         if revision == state.revision:
             context.update_cursor(f"{revision}:0")
             return dg.SkipReason(f"The definitions are those of catalog revision {revision}.")
+        now = clock().timestamp()
+        asked, asked_at = _parse(context.cursor)
+        if asked == revision and now - asked_at < _TRY_AGAIN_SECONDS:
+            return dg.SkipReason(f"Waiting for Dagster to load catalog revision {revision}.")
         if revision < state.revision and context.cursor:
             return dg.SkipReason(
                 f"The catalog is at revision {revision}, behind the definitions' {state.revision}: it was restored or "
                 "emptied, so the assets stay as they are. If that is what you want, reset this sensor's cursor."
             )
-        now = clock().timestamp()
-        asked, asked_at = _parse(context.cursor)
-        if asked == revision and now - asked_at < _TRY_AGAIN_SECONDS:
-            return dg.SkipReason(f"Waiting for Dagster to load catalog revision {revision}.")
         try:
             DagsterClient(settings).refresh_component_state(state_key)
         except DagsterUnavailable as error:
-            return dg.SkipReason(f"{error} The definitions stay at catalog revision {state.revision}.")
+            stays = f"The definitions stay at catalog revision {state.revision}."
+            return dg.SkipReason(f"{str(error).rstrip('.')}. {stays}")
         context.update_cursor(f"{revision}:{now}")
         return dg.SkipReason(f"Asked Dagster to load catalog revision {revision}.")
 
