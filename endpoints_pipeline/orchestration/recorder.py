@@ -3,17 +3,22 @@
 It pages through ended runs with cursors of its own, writes idempotently, and moves the cursors only after the write, so
 nothing is lost when it is interrupted. To repair: reset the sensor's cursor in the Dagster UI; it then reads the whole
 log again, and what is recorded already stays as it is.
+
+Once an hour it drops executions older than ``execution_retention_days``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import MaterializedVersion
+from endpoints_pipeline.clock import Clock, utc_now
 from endpoints_pipeline.orchestration import naming, outcomes
 from endpoints_pipeline.orchestration.resources import process_catalog
 from endpoints_pipeline.orchestration.state import CatalogState
@@ -22,9 +27,10 @@ from endpoints_pipeline.settings import Settings
 _ENDED = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
 _RUNS_PER_TICK = 100
 _EVENTS_PER_PAGE = 500
+_DROP_EVERY_SECONDS = 3600.0
 
 
-def build_recorder_sensor(state: CatalogState, settings: Settings) -> dg.SensorDefinition:
+def build_recorder_sensor(state: CatalogState, settings: Settings, *, clock: Clock = utc_now) -> dg.SensorDefinition:
     steps = {naming.step_name(version): version for version in state.versions}
 
     @dg.sensor(
@@ -35,10 +41,10 @@ def build_recorder_sensor(state: CatalogState, settings: Settings) -> dg.SensorD
     )
     def execution_recorder(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         catalog = process_catalog()
-        cursors: dict[str, dict[str, str]] = json.loads(context.cursor or "{}")
+        cursors: dict[str, Any] = json.loads(context.cursor or "{}")
         runs = executions = 0
         for ended in _ENDED:
-            cursor = cursors.get(ended.value, {})
+            cursor: dict[str, str] = cursors.get(ended.value, {})
             page = context.instance.fetch_run_status_changes(
                 ended, limit=_RUNS_PER_TICK, cursor=cursor.get("from"), ascending=True
             )
@@ -48,6 +54,10 @@ def build_recorder_sensor(state: CatalogState, settings: Settings) -> dg.SensorD
             # At the log's end the newest page is read once more: PostgreSQL may show a later event before an earlier.
             begin = page.cursor if page.has_more else cursor.get("end")
             cursors[ended.value] = {**({"from": begin} if begin else {}), "end": page.cursor}
+        now = clock()
+        if now.timestamp() - cursors.get("dropped_at", 0.0) >= _DROP_EVERY_SECONDS:
+            catalog.executions.drop_before(now - timedelta(days=settings.execution_retention_days))
+            cursors["dropped_at"] = now.timestamp()
         context.update_cursor(json.dumps(cursors))
         return dg.SkipReason(
             f"Looked at {runs} ended runs, with {executions} refreshes." if runs else "No run ended since."

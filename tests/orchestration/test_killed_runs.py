@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,24 +40,51 @@ PATIENCE = 60.0
 
 @dataclass
 class Scene:
-    """An endpoint with a snapshot of 100 rows, and a run that is exporting 100 million."""
+    """An endpoint with a snapshot of 100 rows, whose next refresh would export 100 million."""
 
     app: Application
     endpoint: Endpoint
     served: Snapshot
+    location: CodeLocation
     instance: dg.DagsterInstance
-    tag: str
-    worker: subprocess.Popen[bytes]
     s3: S3Server
+    tag: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @contextmanager
+    def worker(self, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """The refresh in a process of its own; inside the block it is in the middle of its export."""
+        log_path = folder / "worker.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.orchestration.run_worker", str(folder / "state.json"), self.tag],
+                env={**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            assert self.is_exporting(lambda: process.poll() is None), log_path.read_text()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def is_exporting(self, goes_on: Callable[[], bool]) -> bool:
+        """Wait until the first megabytes are on S3; False if that doesn't happen."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.uploads():
+            if not goes_on() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def uploads(self) -> list[str]:
+        found = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket, Prefix=f"{self.app.settings.s3_prefix}/")
+        return [upload["Key"] for upload in found.get("Uploads", [])]
 
     def objects(self) -> set[str]:
         prefix = f"{self.app.settings.s3_prefix}/"
         found = self.s3.client().list_objects_v2(Bucket=self.s3.bucket, Prefix=prefix)
         return {item["Key"] for item in found.get("Contents", [])}
-
-    def uploads(self) -> list[str]:
-        found = self.s3.client().list_multipart_uploads(Bucket=self.s3.bucket, Prefix=f"{self.app.settings.s3_prefix}/")
-        return [upload["Key"] for upload in found.get("Uploads", [])]
 
     def dagster_run(self) -> dg.DagsterRun:
         [run] = self.instance.get_runs(dg.RunsFilter(tags={"test": self.tag}))
@@ -66,15 +95,24 @@ class Scene:
         sensor.evaluate_tick(dg.build_sensor_context(instance=self.instance))
 
     def failures(self) -> list[str | None]:
+        """What the catalog recorded of the run."""
         executions = self.app.catalog.executions.list(self.endpoint.id)
-        assert all(one.kind is ExecutionKind.REFRESH for one in executions if one.outcome is Outcome.ERROR)
         run_id = self.dagster_run().run_id
-        return [one.error for one in executions if one.outcome is Outcome.ERROR and one.dagster_run_id == run_id]
+        mine = [one for one in executions if one.dagster_run_id == run_id]
+        assert all((one.kind, one.outcome) == (ExecutionKind.REFRESH, Outcome.ERROR) for one in mine)
+        return [one.error for one in mine]
 
     def status(self) -> RefreshStatus:
         materialization = self.app.catalog.endpoints.get(PROJECT, "daily").version.materialization
         assert materialization is not None
         return materialization.status
+
+    def assert_nothing_changed(self, before: set[str]) -> None:
+        """The snapshot from before is served, and S3 has no object that it hadn't."""
+        answer = self.app.runner.run(PROJECT, "daily", RunRequest())
+        assert (answer.served.path, answer.served.snapshot_id) == (ServedPath.MATERIALIZED, self.served.id)
+        assert answer.rows.count == 100 * SMALL
+        assert self.objects() == before
 
 
 def set_size(warehouse: Path, rows: int) -> None:
@@ -91,56 +129,31 @@ def large_warehouse(tmp_path: Path, app: Application, set_setting: SetSetting) -
 
 
 @pytest.fixture
-def exporting(
+def scene(
     app: Application,
     large_warehouse: Path,
     endpoint: Callable[..., Endpoint],
     load_location: Callable[[], CodeLocation],
     instance: dg.DagsterInstance,
     s3_server: S3Server,
-    tmp_path: Path,
-) -> Iterator[Scene]:
+) -> Scene:
     made = endpoint("daily", sql=SQL)
     location = load_location()
     assert location.materialize(instance, "daily").success
     snapshot = app.catalog.endpoints.get(PROJECT, "daily").version.snapshot
     assert snapshot is not None
     set_size(large_warehouse, LARGE)
-    tag = str(uuid.uuid4())
-    with (tmp_path / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.orchestration.run_worker", str(tmp_path / "state.json"), tag],
-            env={**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), "PYTHONPATH": str(ROOT)},
-            stdout=log,
-            stderr=log,
-        )
-    scene = Scene(app, made, snapshot, instance, tag, worker, s3_server)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not scene.uploads():
-            assert worker.poll() is None, (tmp_path / "worker.log").read_text()
-            assert time.monotonic() < deadline, "no export began"
-            time.sleep(0.05)
-        yield scene
-    finally:
-        worker.kill()
-        worker.wait()
+    return Scene(app, made, snapshot, location, instance, s3_server)
 
 
-def test_a_killed_run_leaves_the_snapshot_before_it(
-    exporting: Scene, large_warehouse: Path, load_location: Callable[[], CodeLocation]
-) -> None:
-    scene = exporting
+def test_a_killed_run_leaves_the_snapshot_before_it(scene: Scene, large_warehouse: Path, tmp_path: Path) -> None:
     before = scene.objects()
-    scene.worker.kill()
-    scene.worker.wait()
+    with scene.worker(tmp_path) as process:
+        process.kill()
+        process.wait()
 
     # at once, before anyone noticed
-    answer = scene.app.runner.run(PROJECT, "daily", RunRequest())
-    assert (answer.served.path, answer.served.snapshot_id) == (ServedPath.MATERIALIZED, scene.served.id)
-    assert answer.rows.count == 100 * SMALL
-    assert scene.objects() == before
-    assert all(scene.served.id in key or key.endswith("/current.json") for key in before)
+    scene.assert_nothing_changed(before)
     assert scene.status() is RefreshStatus.RUNNING
     assert scene.dagster_run().status is dg.DagsterRunStatus.STARTED
 
@@ -150,10 +163,11 @@ def test_a_killed_run_leaves_the_snapshot_before_it(
     scene.record()
     assert scene.failures() == ["The Dagster run ended before the refresh did."]
     assert scene.status() is RefreshStatus.FAILED
+    scene.assert_nothing_changed(before)
 
     # the next refresh
     set_size(large_warehouse, SMALL + 1)
-    assert load_location().materialize(scene.instance, "daily").success
+    assert scene.location.materialize(scene.instance, "daily").success
     answer = scene.app.runner.run(PROJECT, "daily", RunRequest())
     assert answer.served.path is ServedPath.MATERIALIZED
     assert answer.served.snapshot_id not in (None, scene.served.id)
@@ -162,18 +176,26 @@ def test_a_killed_run_leaves_the_snapshot_before_it(
     assert len(scene.failures()) == 1
 
 
-def test_a_cancelled_run_stops_its_query_and_is_recorded(exporting: Scene) -> None:
-    scene = exporting
+def test_a_cancelled_run_stops_its_query_and_is_recorded(scene: Scene) -> None:
+    """In this process: a signal is all that Dagster sends, and starting another process takes its time."""
     before = scene.objects()
-    scene.instance.report_run_canceling(scene.dagster_run())
-    scene.worker.send_signal(signal.SIGINT)
-    scene.worker.wait(timeout=PATIENCE)
+    sent = []
 
-    scene.record()
+    def cancel_in_the_middle() -> None:
+        if scene.is_exporting(lambda: True):
+            scene.instance.report_run_canceling(scene.dagster_run())
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
 
+    canceller = threading.Thread(target=cancel_in_the_middle)
+    canceller.start()
+    scene.location.materialize(scene.instance, "daily", test=scene.tag)
+    canceller.join()
+
+    assert sent
+    assert time.monotonic() - sent[0] < 15  # the whole export takes minutes
     assert scene.dagster_run().status is dg.DagsterRunStatus.CANCELED
-    assert scene.failures() == ["The Dagster run was cancelled."]
     assert scene.status() is RefreshStatus.CANCELLED
-    assert scene.objects() == before
-    answer = scene.app.runner.run(PROJECT, "daily", RunRequest())
-    assert (answer.served.path, answer.served.snapshot_id) == (ServedPath.MATERIALIZED, scene.served.id)
+    scene.record()
+    assert scene.failures() == ["The Dagster run was cancelled."]
+    scene.assert_nothing_changed(before)

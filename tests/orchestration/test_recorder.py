@@ -37,8 +37,9 @@ class Recording:
     def __init__(self, catalog: Catalog, instance: dg.DagsterInstance) -> None:
         self.catalog = catalog
         self.cursor: str | None = None
+        self.now = datetime.now(UTC)
         self._instance = instance
-        self._sensor = build_recorder_sensor(state_file.read_catalog(catalog), load_settings())
+        self._sensor = build_recorder_sensor(state_file.read_catalog(catalog), load_settings(), clock=lambda: self.now)
 
     def tick(self) -> str | None:
         result = self._sensor.evaluate_tick(dg.build_sensor_context(instance=self._instance, cursor=self.cursor))
@@ -395,3 +396,32 @@ def test_refreshes_of_endpoints_that_the_catalog_lost_are_left_out(
     sensor.tick()
 
     assert len(sensor.executions(daily)) == 1
+
+
+def test_old_executions_are_dropped_once_an_hour(
+    recording: Callable[[], Recording], endpoint: Callable[..., Endpoint]
+) -> None:
+    kept = endpoint("kept")
+    sensor = recording()
+    retention = timedelta(days=load_settings().execution_retention_days)
+
+    def execution(id_: str, age: timedelta) -> Execution:
+        return Execution(
+            id=id_,
+            endpoint_id=kept.id,
+            version=1,
+            kind=ExecutionKind.RUN,
+            outcome=Outcome.SUCCESS,
+            started_at=sensor.now - age,
+        )
+
+    sensor.catalog.executions.record([execution("old", retention + timedelta(minutes=1))])
+    sensor.catalog.executions.record([execution("younger", retention - timedelta(minutes=30))])
+    sensor.tick()
+    assert [one.id for one in sensor.executions(kept)] == ["younger"]
+    sensor.now += timedelta(minutes=59)
+    sensor.tick()
+    assert [one.id for one in sensor.executions(kept)] == ["younger"]
+    sensor.now += timedelta(minutes=1)
+    sensor.tick()
+    assert sensor.executions(kept) == []

@@ -495,7 +495,7 @@ def test_no_table_function_but_the_harmless_ones_is_accepted(embedded_engine: En
     for name in dangerous:
         arguments = "(SELECT 1)" if "view" in name.lower() else "('x', 'y')"
         for sql in (f"SELECT * FROM {name}{arguments}", f"SELECT 1 IN {name}('x', 'y')"):
-            with pytest.raises(InvalidInput, match="not allowed|Syntax error"):
+            with pytest.raises(InvalidInput, match=r"not allowed|Syntax error"):
                 embedded_engine.canonical(sql)
         embedded_engine.canonical(f"SELECT {name} FROM events")  # as a column's name it is nobody's business
 
