@@ -17,8 +17,8 @@ from endpoints_pipeline.serving.publish import (
     check_name,
     check_query,
     freshness_of,
-    materialization_obstacle,
 )
+from endpoints_pipeline.snapshots.storable import materialization_obstacle
 
 _NOT_SUPPORTED_YET = ("tags", "bucket_overrides", "optional_breakdown_properties", "display_name")
 _LONGEST_INSIGHT_ID = 12

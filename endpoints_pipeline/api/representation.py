@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from endpoints_pipeline.api.column_types import column_type
 from endpoints_pipeline.catalog.records import Endpoint, RefreshStatus, Version
-from endpoints_pipeline.serving.publish import materialization_obstacle
 from endpoints_pipeline.settings import Settings
+from endpoints_pipeline.snapshots.storable import materialization_obstacle
 
 
 class ColumnObject(BaseModel):

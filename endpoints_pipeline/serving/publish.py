@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from endpoints_pipeline.catalog.endpoints import CheckedQuery
 from endpoints_pipeline.engine import Engine
-from endpoints_pipeline.engine.types import storage_type
 from endpoints_pipeline.errors import InvalidInput, QueryError
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, PERIODS, WORDS
-from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.snapshots.storable import require_storable
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
 # The keys of a HogQLQuery after the original's model expansion: absent ones are echoed as null (contract 1.16).
 _QUERY_KEYS = ("explain", "filters", "modifiers", "name", "response", "tags", "values", "variables", "version")
 _VARIABLE = re.compile(r"\{\s*variables\b")
 _QUERY_KIND = "HogQLQuery"
-_CANNOT_MATERIALIZE = "Cannot materialize endpoint. Reason: "
 
 
 def check_name(name: str) -> str:
@@ -62,23 +59,10 @@ def check_query(engine: Engine, query: Mapping[str, Any], *, materialized: bool)
         raise InvalidInput(
             f"Invalid HogQL query: {error}", attr="query", code=error.engine_name or "invalid_input"
         ) from error
-    if materialized and (obstacle := materialization_obstacle(columns)):
-        raise InvalidInput(f"{_CANNOT_MATERIALIZE}{obstacle}", attr="query")
+    if materialized:
+        require_storable(columns)
     expanded = {**dict.fromkeys(_QUERY_KEYS), **query}
     return CheckedQuery(query=expanded, sql=sql, columns=columns)
-
-
-def materialization_obstacle(columns: Sequence[Column]) -> str | None:
-    """Why a result with these columns can't be kept as Parquet, in words for the user; None if it can."""
-    names = Counter(column.name for column in columns)
-    for column in columns:
-        if names[column.name] > 1:
-            return f"the result has more than one column named '{column.name}'. Name each of them apart with AS."
-        try:
-            storage_type(column)
-        except InvalidInput as error:
-            return str(error).removeprefix(_CANNOT_MATERIALIZE)
-    return None
 
 
 def check_frequency(word: str) -> str:

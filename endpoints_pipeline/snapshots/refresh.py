@@ -6,7 +6,6 @@ one visible.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from endpoints_pipeline.engine import Engine, Statistics
 from endpoints_pipeline.engine.types import stored_columns
 from endpoints_pipeline.errors import (
     EndpointsError,
-    InvalidInput,
     QueryError,
     RefreshSuperseded,
     SnapshotInvalid,
@@ -31,6 +29,7 @@ from endpoints_pipeline.snapshots.layout import VersionLayout
 from endpoints_pipeline.snapshots.manifest import write_manifest
 from endpoints_pipeline.snapshots.objects import Bucket
 from endpoints_pipeline.snapshots.read import SnapshotReader
+from endpoints_pipeline.snapshots.storable import require_storable
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ class Refresher:
         on_step("describe")
         canonical = self._engine.canonical(attempt.sql)
         columns = self._engine.describe(canonical)
-        _check_names(columns)
+        require_storable(columns)
         on_step("export")
         export_began = self._clock()
         key = layout.part(attempt.id, 0)
@@ -185,13 +184,3 @@ class Refresher:
 def log_comment(attempt: Attempt) -> str:
     """Names the attempt in the engine, so that a cancelled Dagster run's query can be found and killed."""
     return f"endpoints:{attempt.project_id}/{attempt.name}/v{attempt.version}:{attempt.id}:{attempt.dagster_run_id}"
-
-
-def _check_names(columns: Sequence[Column]) -> None:
-    twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
-    if twice:
-        raise InvalidInput(
-            f"Cannot materialize endpoint. Reason: the result has more than one column named '{twice[0]}'. "
-            "Give each column a name of its own with AS.",
-            attr="query",
-        )
