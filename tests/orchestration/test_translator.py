@@ -79,19 +79,16 @@ def test_the_code_version_changes_with_the_sql_and_only_with_it(
         PROJECT, "daily", EndpointChange(description="new", sync_frequency="24hour", cache_age_seconds=600), clock()
     )
     same = code_version()
-    own_catalog.endpoints.update(
-        PROJECT, "daily", EndpointChange(query=checked("SELECT 2 AS n"), is_materialized=True), clock()
-    )
+    for sql in ("SELECT 2 AS n", "SELECT 1 AS n"):
+        own_catalog.endpoints.update(PROJECT, "daily", EndpointChange(query=checked(sql)), clock())
 
     assert first is not None
     assert same == first
-    versions = {version.sql: version for version in state_file.read_catalog(own_catalog).versions}
-    by_sql = {
-        sql: EndpointsTranslator(Settings(_env_file=None)).get_asset_spec(version).code_version
-        for sql, version in versions.items()
-    }
-    assert by_sql["SELECT 1 AS n"] == first
-    assert by_sql["SELECT 2 AS n"] != first
+    translator = EndpointsTranslator(Settings(_env_file=None))
+    assert [
+        (version.version, translator.get_asset_spec(version).code_version == first)
+        for version in state_file.read_catalog(own_catalog).versions
+    ] == [(1, True), (2, False), (3, True)]
 
 
 @pytest.mark.parametrize("word", PERIODS)
