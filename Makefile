@@ -12,7 +12,7 @@ demo: .venv/installed  ## the same, proved against direct queries, and stopped a
 	@exec $(BIN)/endpoints demo
 
 test: .venv/installed  ## all tests
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/installed  ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -83,6 +83,14 @@ def test_the_warehouse_outlives_every_handle(make_engine: MakeEngine) -> None:
     assert engine.json_rows("SELECT count() FROM events").data == b"[%d]" % EVENTS
 
 
+def test_a_server_is_asked_for_whole_answers(server_engine: Engine) -> None:
+    """Or else a query that fails half-way ends its rows with the text of the error, under status 200."""
+    for role in Role:
+        with server_engine._handles.borrow(role) as handle:
+            assert handle.get_client_setting("wait_end_of_query") == 1
+            assert handle.get_client_setting("readonly") == (1 if role is Role.READER else None)
+
+
 def test_a_closed_engine_opens_again(make_engine: MakeEngine) -> None:
     engine = make_engine()
     assert engine.json_rows("SELECT 1").data == b"[1]"

@@ -311,6 +311,17 @@ REFUSED: dict[str, tuple[str, str]] = {
         BACKUP TABLE events TO File('/tmp/b')
         RESTORE TABLE events FROM File('/tmp/b')
         BEGIN TRANSACTION
+        SELECT 1 PARALLEL WITH SELECT 2
+        CREATE TABLE x (a UInt8) ENGINE = Memory PARALLEL WITH DROP TABLE events
+        WITH y AS (SELECT 1) INSERT INTO events SELECT * FROM y
+        FROM events INSERT INTO events SELECT *
+        VALUES (1)
+        TABLE events
+        1 + 1
+        DESCRIBE (SELECT 1)
+        EXPLAIN SYNTAX SELECT 1
+        CREATE DICTIONARY d (x UInt8) PRIMARY KEY x SOURCE(NULL()) LAYOUT(FLAT())
+        CREATE NAMED COLLECTION c AS url = 'x'
         FROM INFILE '/etc/passwd' SELECT *
         SELECT * FROM (SHOW TABLES)
         """,
