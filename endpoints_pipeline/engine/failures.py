@@ -35,6 +35,7 @@ _MAY_PASS = {
     1000,  # POCO_EXCEPTION
     1001,  # STD_EXCEPTION
 }
+_STORAGE = {499, 1000}  # S3_ERROR, POCO_EXCEPTION: S3 is the only other host that our queries reach
 _ADVICE = {
     "query_timeout": "Narrow what the query reads, or materialize the endpoint.",
     "query_memory_limit": "Narrow what the query reads or groups by, or materialize the endpoint.",
@@ -72,6 +73,8 @@ def translate(error: ClickHouseError, secrets: tuple[str, ...] = (), *, opening:
             f"ClickHouse refused our user: {message}. Check ENDPOINTS_ENGINE_DSN.", engine_code=code, engine_name=name
         )
     if code in _MAY_PASS:
+        if code in _STORAGE:
+            message = f"{message}. Check that S3 at ENDPOINTS_S3_ENDPOINT_URL runs and takes our key."
         return EngineUnavailable(message, engine_code=code, engine_name=name)
     if opening:
         return EngineError(

@@ -4,7 +4,8 @@ It pages through ended runs with cursors of its own, writes idempotently, and mo
 nothing is lost when it is interrupted. To repair: reset the sensor's cursor in the Dagster UI; it then reads the whole
 log again, and what is recorded already stays as it is.
 
-Once an hour it drops executions older than ``execution_retention_days``.
+A refresh whose process was killed is asked for again, once. Every hour it drops executions older than
+``execution_retention_days``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _ENDED = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.D
 _RUNS_PER_TICK = 100
 _EVENTS_PER_PAGE = 500
 _DROP_EVERY_SECONDS = 3600.0
+
+#: Why a refresh is asked for again after its process died.
+REASON_KILLED = "again after a killed run"
 
 
 def build_recorder_sensor(state: CatalogState, settings: Settings, *, clock: Clock = utc_now) -> dg.SensorDefinition:
@@ -89,7 +93,10 @@ def record_run(
     ]
     executions = {execution.id: execution for execution in found}  # the later know better
     catalog.executions.record(list(executions.values()))
+    asks_again = _asks_again(instance, ended)
     for attempt in attempts:  # after the write: interrupted before, the next look must find them again
+        if asks_again:
+            catalog.refreshes.request(attempt.version_id, REASON_KILLED, outcomes.ended_at(ended))
         catalog.refreshes.fail(
             attempt.version_id,
             ended.run_id,
@@ -98,6 +105,16 @@ def record_run(
             now=outcomes.ended_at(ended),
         )
     return len(executions)
+
+
+def _asks_again(instance: dg.DagsterInstance, ended: dg.EventLogRecord) -> bool:
+    """Whether what the run left unfinished is asked for once more: it was killed, and not already at its second try.
+
+    Once: a refresh that kills its process, by its need of memory say, would do so for ever.
+    """
+    run = instance.get_run_by_id(ended.run_id)
+    reason = run.tags.get(naming.TAG_REASON) if run else None
+    return not outcomes.was_cancelled(ended) and reason != REASON_KILLED
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.EventLogEntry]:

@@ -22,7 +22,7 @@ import pytest
 
 from endpoints_pipeline.catalog.records import Endpoint, ExecutionKind, Outcome, RefreshStatus, Snapshot
 from endpoints_pipeline.orchestration import state as state_file
-from endpoints_pipeline.orchestration.recorder import build_recorder_sensor
+from endpoints_pipeline.orchestration.recorder import REASON_KILLED, build_recorder_sensor
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.decision import Path as ServedPath
 from endpoints_pipeline.serving.run import RunRequest
@@ -164,6 +164,8 @@ def test_a_killed_run_leaves_the_snapshot_before_it(scene: Scene, large_warehous
     assert scene.failures() == ["The Dagster run ended before the refresh did."]
     assert scene.status() is RefreshStatus.FAILED
     scene.assert_nothing_changed(before)
+    asked = [request.reason for request in scene.app.catalog.refreshes.waiting_requests()]
+    assert asked == [REASON_KILLED]
 
     # the next refresh
     set_size(large_warehouse, SMALL + 1)

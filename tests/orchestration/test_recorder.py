@@ -73,13 +73,20 @@ class Log:
         self._write(run_id, dg.DagsterEventType[ended].value)
         return run_id
 
-    def killed_run(self, endpoint: Endpoint) -> str:
+    def killed_run(self, endpoint: Endpoint, *, ended: str = "RUN_FAILURE", reason: str = "schedule") -> str:
         """A run that died while it refreshed one endpoint; returns its id."""
         run_id = str(uuid.uuid4())
-        self._instance.add_run(dg.DagsterRun(job_name="job", run_id=run_id, status=dg.DagsterRunStatus.STARTED))
+        self._instance.add_run(
+            dg.DagsterRun(
+                job_name="job",
+                run_id=run_id,
+                status=dg.DagsterRunStatus.STARTED,
+                tags={naming.TAG_REASON: reason},
+            )
+        )
         step = naming.step_name(record(name=endpoint.name, version_id=endpoint.version.id))
         self._write(run_id, "STEP_START", step=step)
-        self._write(run_id, dg.DagsterEventType.RUN_FAILURE.value)
+        self._write(run_id, dg.DagsterEventType[ended].value)
         return run_id
 
     def _write(self, run_id: str, kind: str, data: Any = None, step: str | None = None) -> None:
@@ -425,3 +432,31 @@ def test_old_executions_are_dropped_once_an_hour(
     sensor.now += timedelta(minutes=1)
     sensor.tick()
     assert sensor.executions(kept) == []
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason", "asked"),
+    [
+        ("RUN_FAILURE", "schedule", [recorder.REASON_KILLED]),
+        ("RUN_FAILURE", recorder.REASON_KILLED, []),  # its second try: a third would be one of many
+        ("RUN_CANCELED", "schedule", []),
+    ],
+)
+def test_a_killed_refresh_is_asked_for_once_more(
+    own_catalog: Catalog,
+    endpoint: Callable[..., Endpoint],
+    recording: Callable[[], Recording],
+    log: Log,
+    ended: str,
+    reason: str,
+    asked: list[str],
+) -> None:
+    daily = endpoint("daily")
+    run_id = log.killed_run(daily, ended=ended, reason=reason)
+    own_catalog.refreshes.begin(daily.version.id, reason=reason, dagster_run_id=run_id, now=datetime.now(UTC))
+    sensor = recording()
+
+    sensor.tick()
+    sensor.tick()
+
+    assert [request.reason for request in own_catalog.refreshes.waiting_requests()] == asked
