@@ -12,14 +12,13 @@ import pytest
 import typer
 import yaml
 
-from endpoints_pipeline.catalog.records import MaterializedVersion
 from endpoints_pipeline.cli.definition_files import load
 from endpoints_pipeline.cli.main import app
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
 from endpoints_pipeline.orchestration.assets import build_asset
 from endpoints_pipeline.orchestration.resources import EndpointsResource, s3_resource
-from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.settings import Settings
+from tests.orchestration.conftest import record
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -80,23 +79,10 @@ def test_the_extensions_that_are_shown_work() -> None:
     names: dict[str, Any] = {}
     for block in shown:
         exec(block, names)
-    record = MaterializedVersion(
-        project_id=1,
-        endpoint_id="e",
-        name="route-punctuality",
-        version_id="v",
-        version=1,
-        is_current=True,
-        sql="SELECT 1 AS one",
-        description="",
-        sync_frequency="1hour",
-        data_freshness_seconds=3600,
-        query_hash="0" * 64,
-        columns=(Column("one", "UInt8"),),
-    )
-    spec = names["TeamEndpoints"]().get_translator(Settings(_env_file=None)).get_asset_spec(record)
+    endpoint = record(name="route-punctuality")
+    spec = names["TeamEndpoints"]().get_translator(Settings(_env_file=None)).get_asset_spec(endpoint)
     assert spec.owners == ["team:growth"]
-    upstream = build_asset(spec, record, retries=0)
+    upstream = build_asset(spec, endpoint, retries=0)
     settings = Settings(_env_file=None)
     resource = EndpointsResource(s3=s3_resource(settings))
     definitions = dg.Definitions(assets=[upstream, names["worst_route"]], resources={"endpoints": resource})

@@ -25,9 +25,8 @@ def ensure_schema(database: Database, *, auto_migrate: bool) -> None:
         CatalogError: The schema is newer than this package, or older and ``auto_migrate`` is off.
         CatalogUnavailable: The database doesn't answer.
     """
+    current = current_revision(database)
     with translated_errors():
-        with database.engine.connect() as connection:
-            current = _current_revision(connection)
         if current == SCHEMA_REVISION:
             return
         if current is not None and current > SCHEMA_REVISION:
@@ -43,12 +42,17 @@ def ensure_schema(database: Database, *, auto_migrate: bool) -> None:
         _upgrade(database)
 
 
-def _current_revision(connection: sa.Connection) -> str | None:
-    """The revision that Alembic noted in the database; None if it never migrated it."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
-    return revision
+def current_revision(database: Database) -> str | None:
+    """The revision that Alembic noted in the database; None if it never migrated it.
+
+    Raises:
+        CatalogUnavailable: The database doesn't answer.
+    """
+    with translated_errors(), database.engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        revision: str | None = connection.scalar(sa.text("SELECT max(version_num) FROM alembic_version"))
+        return revision
 
 
 def _upgrade(database: Database) -> None:

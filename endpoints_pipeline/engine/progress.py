@@ -25,6 +25,8 @@ class Statistics:
     read_bytes: int | None = None
 
 
+_FIELDS = ("written_rows", "read_rows", "read_bytes")
+
 #: Called with the command's result, gives its statistics.
 Collect = Callable[[object], Statistics]
 
@@ -39,7 +41,7 @@ def collecting_statistics(handle: Client) -> Iterator[Collect]:
     reported: dict[str, int] = {}
 
     def note(progress: Mapping[str, Any]) -> None:
-        for field in ("written_rows", "read_rows", "read_bytes"):
+        for field in _FIELDS:
             reported[field] = max(reported.get(field, 0), int(progress.get(field, 0)))
 
     connection.set_progress_callback(note)
@@ -52,11 +54,9 @@ def collecting_statistics(handle: Client) -> Iterator[Collect]:
 def _from_summary(result: object) -> Statistics:
     if not isinstance(result, QuerySummary):
         return Statistics()
-    return Statistics(
-        written_rows=result.written_rows,
-        read_rows=int(result.summary.get("read_rows", 0)),
-        read_bytes=int(result.summary.get("read_bytes", 0)),
-    )
+    # what isn't in the summary isn't known, and a count of 0 would be one to hold against the footer
+    counts = {field: int(result.summary[field]) for field in _FIELDS if field in result.summary}
+    return Statistics(**counts)
 
 
 def _embedded_connection(handle: Client) -> Any:
