@@ -416,6 +416,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
 class TestTogether:
     def test_threads_get_their_own_answers(self, make: MakeEngine) -> None:
         engine = make(engine_handles=8)
+        engine.tables()
 
         def ask(number: int) -> bool:
             rows = engine.json_rows("SELECT {n:UInt32}, count() FROM events", {"n": number})
