@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.variables import VariableType
 
 
 class RefreshStatus(StrEnum):
@@ -29,6 +30,79 @@ class ExecutionKind(StrEnum):
 class Outcome(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
+
+
+class KeyKind(StrEnum):
+    """A personal key acts for a person; a project secret key belongs to a project and runs endpoints only."""
+
+    PERSONAL = "personal"
+    PROJECT_SECRET = "project_secret"  # noqa: S105 - a kind, not a secret
+
+
+class RunState(StrEnum):
+    """State of a tracked run."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    LOG = "LOG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    id: int
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    uuid: str
+    email: str
+    first_name: str
+    last_name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key without its secret. ``project_id`` None: every project. ``user`` is the person of a personal key."""
+
+    id: str
+    kind: KeyKind
+    label: str
+    user: User | None
+    project_id: int | None
+    scopes: tuple[str, ...]
+    mask: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A project's variable: a named, typed parameter that queries use as ``{variables.code_name}``."""
+
+    id: str
+    project_id: int
+    name: str
+    code_name: str
+    type: VariableType
+    default_value: Any
+    created_at: datetime
+    created_by: User | None
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +165,15 @@ class Version:
     description: str
     data_freshness_seconds: int
     cache_age_seconds: int | None
+    sync_frequency: str | None
+    bucket_overrides: Mapping[str, str] | None
+    optional_breakdown_properties: tuple[str, ...]
     is_active: bool
     columns: tuple[Column, ...]
     created_at: datetime
+    created_by: User | None
     updated_at: datetime
+    last_executed_at: datetime | None
     materialization: Materialization | None
     snapshot: Snapshot | None
 
@@ -114,7 +193,10 @@ class Endpoint:
     is_active: bool
     current_version: int
     derived_from_insight: str | None
+    display_name: str
+    tags: tuple[str, ...]
     created_at: datetime
+    created_by: User | None
     updated_at: datetime
     version: Version
     last_executed_at: datetime | None
@@ -190,3 +272,75 @@ class LastExecution:
     name: str
     started_at: datetime
     kind: ExecutionKind
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of an endpoint's log; ``instance_id`` is the execution's id. Never holds a variable's value."""
+
+    endpoint_id: str
+    instance_id: str
+    timestamp: datetime
+    level: LogLevel
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running query has come, by the engine's own count."""
+
+    rows_read: int = 0
+    bytes_read: int = 0
+    estimated_rows: int = 0
+    cpu_ms: int = 0
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """A run whose state can be asked for and that can be cancelled while it goes on, by any process.
+
+    ``id`` is the caller's ``client_query_id`` or one of ours; ``result_key`` is where the answer of an asynchronous run
+    lies on S3 once it is complete.
+    """
+
+    project_id: int
+    id: str
+    endpoint_id: str
+    execution_id: str
+    is_async: bool
+    state: RunState
+    error: str | None
+    started_at: datetime
+    picked_up_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime
+    heartbeat_at: datetime
+    cancel_requested: bool
+    progress: Progress
+    result_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field's difference in an activity."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was changed, by whom; ``user`` None: the system did it (contract 5.5)."""
+
+    id: str
+    project_id: int
+    scope: str
+    item_id: str
+    activity: str
+    name: str
+    changes: tuple[Change, ...]
+    context: Mapping[str, Any]
+    user: User | None
+    created_at: datetime

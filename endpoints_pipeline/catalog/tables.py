@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from endpoints_pipeline.catalog.database import UtcDateTime
 
-Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
 
 class Base(DeclarativeBase):
@@ -40,6 +40,65 @@ class ProjectRow(Base):
     created_at: Mapped[datetime]
 
 
+class UserRow(Base):
+    """A person, as far as keys and authorship need one."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    uuid: Mapped[str] = mapped_column(unique=True)
+    email: Mapped[str] = mapped_column(unique=True)
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class ApiKeyRow(Base):
+    """A key to the API. Only the hash of its secret is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    label: Mapped[str]
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    #: None: every project.
+    project_id: Mapped[int | None] = mapped_column(sa.ForeignKey("projects.id"))
+    scopes: Mapped[list[Any]]
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    mask: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class VariableRow(Base):
+    """A project's variable. A deleted one keeps its row: versions that were published with it go on working."""
+
+    __tablename__ = "variables"
+    __table_args__ = (
+        sa.Index(
+            "ix_variables_live_code_name",
+            "project_id",
+            "code_name",
+            unique=True,
+            sqlite_where=sa.text("deleted_at IS NULL"),
+            postgresql_where=sa.text("deleted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(sa.ForeignKey("projects.id"))
+    name: Mapped[str]
+    code_name: Mapped[str]
+    type: Mapped[str]
+    default_value: Mapped[Any | None] = mapped_column(Json)
+    created_at: Mapped[datetime]
+    created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    deleted_at: Mapped[datetime | None]
+
+
 class EndpointRow(Base):
     __tablename__ = "endpoints"
     __table_args__ = (
@@ -59,7 +118,10 @@ class EndpointRow(Base):
     is_active: Mapped[bool]
     current_version: Mapped[int]
     derived_from_insight: Mapped[str | None]
+    display_name: Mapped[str]
+    tags: Mapped[list[Any]]
     created_at: Mapped[datetime]
+    created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
 
@@ -76,9 +138,14 @@ class VersionRow(Base):
     description: Mapped[str]
     data_freshness_seconds: Mapped[int]
     cache_age_seconds: Mapped[int | None]
+    #: The word as it was given; None where the freshness was given in seconds.
+    sync_frequency: Mapped[str | None]
+    bucket_overrides: Mapped[dict[str, Any] | None]
+    optional_breakdown_properties: Mapped[list[Any]]
     is_active: Mapped[bool]
     columns: Mapped[list[Any]]
     created_at: Mapped[datetime]
+    created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     updated_at: Mapped[datetime]
 
 
@@ -165,14 +232,81 @@ class ExecutionRow(Base):
 
 
 class LastExecutionRow(Base):
-    """The newest execution of each kind: what ``last_execution_times`` reads instead of the whole log."""
+    """The newest execution of each version and kind: what is read instead of the whole log."""
 
     __tablename__ = "last_executions"
 
     endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(primary_key=True)
     started_at: Mapped[datetime]
     execution_id: Mapped[str]
+
+
+class LogEntryRow(Base):
+    """A line of an endpoint's execution log (contract 1.14)."""
+
+    __tablename__ = "log_entries"
+    __table_args__ = (
+        sa.Index("ix_log_entries_endpoint_id_timestamp", "endpoint_id", "timestamp"),
+        sa.Index("ix_log_entries_timestamp", "timestamp"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"))
+    instance_id: Mapped[str]
+    timestamp: Mapped[datetime]
+    level: Mapped[str]
+    message: Mapped[str]
+
+
+class TrackedRunRow(Base):
+    """A run whose state can be asked for and that can be cancelled while it goes on, by any process."""
+
+    __tablename__ = "tracked_runs"
+
+    project_id: Mapped[int] = mapped_column(sa.ForeignKey("projects.id"), primary_key=True, autoincrement=False)
+    #: The caller's ``client_query_id``, or one that we made.
+    id: Mapped[str] = mapped_column(primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(sa.ForeignKey("endpoints.id"))
+    execution_id: Mapped[str]
+    is_async: Mapped[bool]
+    state: Mapped[str] = mapped_column(index=True)
+    error: Mapped[str | None]
+    started_at: Mapped[datetime]
+    picked_up_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    #: When its process last said that it is at it.
+    heartbeat_at: Mapped[datetime]
+    cancel_requested: Mapped[bool]
+    rows_read: Mapped[int]
+    bytes_read: Mapped[int]
+    estimated_rows: Mapped[int]
+    cpu_ms: Mapped[int]
+    elapsed_ms: Mapped[int]
+    #: Where its answer lies on S3.
+    result_key: Mapped[str | None]
+
+
+class ActivityRow(Base):
+    """What was changed, by whom (contract 5.5)."""
+
+    __tablename__ = "activities"
+    __table_args__ = (
+        sa.Index("ix_activities_project_id_scope_item_id", "project_id", "scope", "item_id"),
+        sa.Index("ix_activities_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(sa.ForeignKey("projects.id"))
+    scope: Mapped[str]
+    item_id: Mapped[str]
+    activity: Mapped[str]
+    detail: Mapped[dict[str, Any]]
+    #: None: the system did it.
+    user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
+    created_at: Mapped[datetime]
 
 
 class RevisionRow(Base):
