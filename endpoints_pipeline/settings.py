@@ -19,6 +19,9 @@ from endpoints_pipeline.errors import SettingsError
 
 LOCAL_S3_ACCESS_KEY = "endpoints"
 LOCAL_S3_SECRET_KEY = "endpoints-local-only"  # noqa: S105 - guards a server on loopback with local data only
+#: Values of a rate limit that mean none. An empty variable in the environment is as good as none, hence the word.
+RATE_LIMIT_OFF = ("", "off")
+_RATES = r"^(off|[1-9][0-9]*/(second|minute|hour|day)(;[1-9][0-9]*/(second|minute|hour|day))*)?$"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -59,6 +62,22 @@ class Settings(BaseSettings):
         10_000_000_000, ge=1, description="Rows one inline run may read from its sources."
     )
     inline_max_rows: int = Field(50_000, ge=1, description="Rows an inline run returns at most.")
+    concurrent_inline_runs: int = Field(
+        8, ge=1, description="Inline runs of one project that one process computes at once; more are refused (429)."
+    )
+    concurrent_materialized_runs: int = Field(
+        10, ge=1, description="The same for runs that read snapshots. Answers from the cache don't count."
+    )
+    answer_memory: int = Field(
+        4 * 1024**2,
+        ge=1,
+        description="Bytes of an answer held in memory; a larger one is sent while it is read, and isn't cached.",
+    )
+    cache_memory: int = Field(
+        64 * 1024**2, ge=0, description="Bytes of results that one process caches; 0 switches the cache off."
+    )
+    async_runs: int = Field(4, ge=1, description="Asynchronous runs that one process computes at once.")
+    async_retention: int = Field(3600, ge=60, description="Seconds that the answer of an asynchronous run is kept.")
     refresh_timeout: float = Field(3600.0, gt=0, description="Seconds one refresh may take in the engine.")
     parquet_row_group_rows: int = Field(122_880, ge=1, description="Target rows of a Parquet row group.")
 
@@ -78,6 +97,19 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
     public_url: str = Field("", description="The API's address for callers; unset: `http://api_host:api_port`.")
+    api_key: SecretStr = Field(SecretStr(""), description="Key that commands use to talk to the API.")
+    rate_limit_inline: str = Field(
+        "240/minute;2400/hour",
+        pattern=_RATES,
+        description="Requests of one key, runs from the source among them; `off` switches the limit off.",
+    )
+    rate_limit_materialized: str = Field(
+        "1200/minute;12000/hour", pattern=_RATES, description="Runs of one key that are answered from a snapshot."
+    )
+    rate_limit_storage: SecretStr = Field(
+        SecretStr("memory://"),
+        description="Where requests are counted: `memory://` (each process for itself) or `redis://host:6379`.",
+    )
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of the Dagster webserver.")
     dagster_url: str = Field("", description="Dagster's address; unset: `http://127.0.0.1:dagster_port`.")
     dagster_location: str = Field("endpoints_pipeline", description="Name of our code location in `workspace.yaml`.")

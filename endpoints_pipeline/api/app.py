@@ -11,13 +11,18 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from endpoints_pipeline.api import endpoints, errors, execution_times, health, refresh, run
+from endpoints_pipeline.api.limits import RateLimitHeaders, RateLimits
 from endpoints_pipeline.api.paths import CanonicalPath
 from endpoints_pipeline.serving.application import Application, open_application
 from endpoints_pipeline.settings import load_settings
 
 
 def create_app(application: Application) -> FastAPI:
-    """The web application over ``application``, which it closes when the server shuts down."""
+    """The web application over ``application``, which it closes when the server shuts down.
+
+    Raises:
+        SettingsError: The rate limits' storage can't be used.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -39,6 +44,8 @@ def create_app(application: Application) -> FastAPI:
     readiness = health.Readiness(application, scrub)
     app.state.application = application
     app.state.readiness = readiness
+    app.state.rate_limits = RateLimits(application.settings)
+    app.add_middleware(RateLimitHeaders)
     app.add_middleware(CanonicalPath)
     errors.install(app, scrub)
     # last_execution_times before the routes whose path begins with an endpoint's name

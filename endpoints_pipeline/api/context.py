@@ -29,14 +29,24 @@ async def _application(request: Request) -> Application:
     return application
 
 
-async def _project(
-    project_id: Annotated[str, Path(description="The project, a tenant."), WithJsonSchema({"type": "integer"})],
-) -> int:
-    # a path that spells no number is just a path where nothing is
-    number = integer(project_id)
-    if number is None or number > LARGEST:
+#: The project in a path, before anybody looked at it.
+ProjectText = Annotated[str, Path(description="The project, a tenant."), WithJsonSchema({"type": "integer"})]
+
+
+def project_number(text: str) -> int:
+    """The project that a path names.
+
+    Raises:
+        NotFound: It is no number: a path where nothing is.
+    """
+    number = integer(text)
+    if number is None or not 0 <= number <= LARGEST:
         raise NotFound("No such project.")
     return number
+
+
+async def _project(project_id: ProjectText) -> int:
+    return project_number(project_id)
 
 
 async def _endpoint_name(name: Annotated[str, Path(description="The endpoint's name.")]) -> str:

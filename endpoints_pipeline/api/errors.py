@@ -66,8 +66,9 @@ class PlainError(Exception):
 
 def scrubber(settings: Settings) -> Callable[[str], str]:
     """A function that blots out every secret of the settings: a last guard before a text leaves the process."""
-    secrets = {settings.s3_secret_key.get_secret_value()}
-    for dsn in (settings.engine_dsn.get_secret_value(), settings.resolved_catalog_dsn):
+    secrets = {settings.s3_secret_key.get_secret_value(), settings.api_key.get_secret_value()}
+    storage = settings.rate_limit_storage.get_secret_value()
+    for dsn in (settings.engine_dsn.get_secret_value(), settings.resolved_catalog_dsn, storage):
         password = urlsplit(dsn).password
         if password:
             secrets |= {password, unquote(password)}
