@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from endpoints_pipeline.api.context import App, Body, Project
+from endpoints_pipeline.api.auth import ReadEndpoints
+from endpoints_pipeline.api.context import App, Body
+from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.models import ExecutionTimesBody, parse_request, request_body
 from endpoints_pipeline.api.paths import PREFIX
 from endpoints_pipeline.catalog.records import ExecutionKind
@@ -46,17 +48,26 @@ class ExecutionTimes(BaseModel):
     kinds: dict[str, ExecutionKind] = Field(description="Which kind each endpoint's newest execution was.")
 
 
-@router.post("/last_execution_times", response_model=ExecutionTimes, openapi_extra=request_body(ExecutionTimesBody))
-def last_execution_times(application: App, project_id: Project, body: Body) -> Response:
-    """The newest execution in six months of each named endpoint; names without one are left out."""
-    application.catalog.endpoints.list(project_id, limit=0)  # an unknown project is a 404
+@router.post(
+    "/last_execution_times",
+    operation_id="endpoints_last_execution_times_create",
+    response_model=ExecutionTimes,
+    responses=errors(400, 413, 415),
+    openapi_extra=request_body(ExecutionTimesBody),
+)
+def last_execution_times(application: App, access: ReadEndpoints, body: Body) -> Response:
+    """The newest execution in six months of each named endpoint; names without one are left out.
+
+    A run counts once its request was accepted, also when it then failed or was answered from the cache. A refresh
+    counts, too. Times are exact.
+    """
     names = parse_request(ExecutionTimesBody, body).names
     for name in names:
         _check(name)
-    found = application.catalog.executions.last(project_id, names, application.clock() - WINDOW) if names else []
+    found = application.catalog.executions.last(access.project_id, names, application.clock() - WINDOW) if names else []
     status = QueryStatus(
         results=[(execution.name, execution.started_at) for execution in found] if names else None,
-        team_id=project_id,
+        team_id=access.project_id,
     )
     times = ExecutionTimes(query_status=status, kinds={execution.name: execution.kind for execution in found})
     return Response(times.model_dump_json(), media_type="application/json")

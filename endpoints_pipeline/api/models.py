@@ -1,4 +1,4 @@
-"""What callers may send, as strict models: unknown keys and wrong types are refused (contract 1.6, 1.15)."""
+"""What callers may send, as strict models: unknown keys and wrong types are refused (contract 1.15)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,35 @@ from pydantic_core import ErrorDetails, from_json
 from endpoints_pipeline.api.errors import ApiError
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
+from endpoints_pipeline.query.variables import VariableType
 
-#: Ways to run that wait for the rows, and whether they ask the source itself (contract 3.6, 7).
-REFRESH_MODES = {"cache": False, "force": False, "direct": True, "blocking": False, "force_blocking": False}
-REFRESH_MODES_TO_COME = ("async", "lazy_async", "force_async", "force_cache")
+#: What a range may be rounded to (contract 2.8).
+BUCKETS = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Body(BaseModel):
+class StrictBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class EndpointBody(_Body):
+class EndpointBody(StrictBody):
     """Create and update. Every field may be left out; create needs ``name`` and ``query``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "daily_counts",
+                    "query": {"kind": "HogQLQuery", "query": "SELECT day, count() AS n FROM events GROUP BY day"},
+                    "description": "Events of each day",
+                    "data_freshness_seconds": 3600,
+                    "is_materialized": True,
+                    "tags": ["growth"],
+                }
+            ]
+        }
+    )
 
     name: str | None = Field(None, description="A letter, then letters, digits, `_`, `-`; 128 at most. Never changes.")
     query: dict[str, Any] | None = Field(
@@ -36,46 +51,83 @@ class EndpointBody(_Body):
         json_schema_extra={"enum": [*FRESHNESS_BUCKETS, None]},
     )
     cache_age_seconds: float | None = Field(
-        None, description="An older name for the same, 300 to 86400.", json_schema_extra={"minimum": 300}
+        None,
+        description="An older name for the same, 300 to 86400; null takes it back.",
+        json_schema_extra={"minimum": 300, "maximum": 86400},
     )
     sync_frequency: str | None = Field(
-        None, description="The refresh period as a word.", json_schema_extra={"enum": [*WORDS, None]}
+        None,
+        description="The refresh period as a word; null takes it back.",
+        json_schema_extra={"enum": [*WORDS, None]},
     )
     is_active: bool | None = Field(None, description="Inactive endpoints don't answer runs.")
     is_materialized: bool | None = Field(None, description="Keep the result as a snapshot on S3.")
-    derived_from_insight: str | None = Field(None, description="Where the query came from; at most 12 characters.")
+    derived_from_insight: str | None = Field(
+        None, description="Create: where the query came from.", json_schema_extra={"maxLength": 12}
+    )
     version: int | None = Field(None, description="Update: the version to change instead of the current one.")
     deleted: bool | None = Field(None, description="Update: true deletes the endpoint.")
-    tags: list[str] | None = Field(None, description="Not supported yet.")
-    bucket_overrides: dict[str, str] | None = Field(None, description="Not supported yet.")
-    optional_breakdown_properties: list[str] | None = Field(None, description="Not supported yet.")
-    display_name: str | None = Field(None, description="Not supported yet.")
-
-
-class RunBody(_Body):
-    """A run. ``version``, ``limit`` and ``offset`` may stand in the query string too; the body wins."""
-
-    variables: dict[str, Any] | None = Field(None, description="Values of the query's variables by code name.")
-    refresh: str | None = Field(
+    tags: list[str] | None = Field(None, description="Replaces the set of tags; `[]` clears it.")
+    bucket_overrides: dict[str, str] | None = Field(
         None,
-        description="`direct` asks the source of a materialized endpoint instead of its snapshot.",
-        json_schema_extra={"enum": [*REFRESH_MODES, None]},
+        description="The bucket of each column that a range is taken over; kept while the version is materialized.",
+        json_schema_extra={"additionalProperties": {"type": "string", "enum": list(BUCKETS)}},
     )
-    limit: int | None = Field(None, description="Rows at most.", json_schema_extra={"minimum": 1})
-    offset: int | None = Field(None, description="Rows to skip; needs `limit`.", json_schema_extra={"minimum": 0})
-    version: int | None = Field(None, description="The version to run instead of the current one.")
-    client_query_id: str | None = Field(None, description="A tag of the caller's.")
-    filters_override: dict[str, Any] | None = Field(
-        None, description="Not for SQL endpoints.", json_schema_extra={"deprecated": True}
+    optional_breakdown_properties: list[str] | None = Field(
+        None, description="Of insights only: SQL has no breakdowns, so anything but an empty list is refused."
     )
-    debug: bool | None = Field(None, description="Accepted; there are no debug keys.")
+    display_name: str | None = Field(None, description="A name for people.", json_schema_extra={"maxLength": 255})
 
 
-class RefreshBody(_Body):
+class RefreshBody(StrictBody):
     version: int | None = Field(None, description="The version to refresh instead of the current one.")
 
 
-class ExecutionTimesBody(_Body):
+class VersionBody(StrictBody):
+    # checked by hand: what is wrong with it is said as of the query string's (contract 1.3)
+    version: Any = Field(
+        None, description="The version to show instead of the current one.", json_schema_extra={"type": "integer"}
+    )
+
+
+class PreviewBody(StrictBody):
+    version: int | None = Field(None, description="The version to look at instead of the current one.")
+    bucket_overrides: dict[str, str] | None = Field(
+        None,
+        description="The bucket of each column that a range is taken over.",
+        json_schema_extra={"additionalProperties": {"type": "string", "enum": list(BUCKETS)}},
+    )
+
+
+class VariableBody(StrictBody):
+    """Create and update of a variable; create needs ``name`` and ``type``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "Event name", "type": "String", "default_value": "$pageview"}]}
+    )
+
+    name: str | None = Field(
+        None, description="For people; its code name is made of it, once.", json_schema_extra={"maxLength": 400}
+    )
+    type: str | None = Field(
+        None, description="What its values must be.", json_schema_extra={"enum": [*map(str, VariableType)]}
+    )
+    default_value: Any = Field(None, description="The value of a run that gives none; null is SQL's NULL.")
+    values: list[Any] | None = Field(
+        None, description="List only: the values to offer to people; runs may give others."
+    )
+    is_multi: bool | None = Field(None, description="Lists take several values and the others one: nothing to choose.")
+    values_query: str | None = Field(None, description="Not supported: must be null or empty.")
+    values_query_connection_id: str | None = Field(None, description="Not supported: must be null or empty.")
+    id: Any = Field(None, description="Ignored: never changes.")
+    code_name: Any = Field(None, description="Ignored: never changes.")
+    created_at: Any = Field(None, description="Ignored: never changes.")
+    created_by: Any = Field(None, description="Ignored: never changes.")
+
+
+class ExecutionTimesBody(StrictBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"names": ["daily_counts"]}]})
+
     names: list[str] = Field(description="Names of endpoints.", max_length=10_000)
 
 
@@ -112,21 +164,6 @@ def parse_request(model: type[Model], body: bytes) -> Model:
         fault = _first(error)
         message = "This field is required." if fault["type"] == "missing" else fault["msg"]
         raise InvalidInput(message, attr=_dotted(fault)) from None
-
-
-def check_refresh(word: str | None) -> bool:
-    """Whether a ``refresh`` word asks for the source itself.
-
-    Raises:
-        InvalidInput: With ``attr="refresh"``.
-    """
-    if word is None:
-        return False
-    if word in REFRESH_MODES_TO_COME:
-        raise InvalidInput(f"refresh={word} is not supported yet: use cache, force or direct.", attr="refresh")
-    if word not in REFRESH_MODES:
-        raise InvalidInput(f"Input should be one of: {', '.join(REFRESH_MODES)}", attr="refresh")
-    return REFRESH_MODES[word]
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from endpoints_pipeline.api.models import EndpointBody
-from endpoints_pipeline.catalog.endpoints import CheckedQuery, EndpointChange, NewEndpoint
+from endpoints_pipeline.api.models import BUCKETS, EndpointBody
+from endpoints_pipeline.catalog.endpoints import UNSET, CheckedQuery, EndpointChange, NewEndpoint
 from endpoints_pipeline.catalog.records import Endpoint
-from endpoints_pipeline.errors import InvalidInput, VersionNotFound
+from endpoints_pipeline.errors import InvalidInput, NotFound, VersionNotFound
 from endpoints_pipeline.frequency import DEFAULT_FRESHNESS_SECONDS
 from endpoints_pipeline.serving.application import Application
+from endpoints_pipeline.serving.eligibility import obstacle, require_eligible
 from endpoints_pipeline.serving.publish import (
     check_frequency,
     check_freshness,
@@ -18,10 +20,9 @@ from endpoints_pipeline.serving.publish import (
     check_query,
     freshness_of,
 )
-from endpoints_pipeline.snapshots.storable import materialization_obstacle
 
-_NOT_SUPPORTED_YET = ("tags", "bucket_overrides", "optional_breakdown_properties", "display_name")
-_LONGEST_INSIGHT_ID = 12
+_LONGEST_TEXTS = {"derived_from_insight": 12, "display_name": 255}
+_LONGEST_TAG = 255
 _SHORTEST_CACHE_AGE, _LONGEST_CACHE_AGE = 300, 86400
 
 
@@ -33,31 +34,38 @@ class CheckedChange:
     materialization_error: str | None = None
 
 
-def check_new(application: Application, body: EndpointBody) -> NewEndpoint:
+def check_new(application: Application, project_id: int, body: EndpointBody) -> NewEndpoint:
     """What a create asks for.
 
     Raises:
         InvalidInput: The first rule that is broken; ``attr`` is the field.
     """
-    _refuse_unsupported(body)
     if not body.query:
         raise InvalidInput("This field is required.", attr="query")
     if not body.name:
         raise InvalidInput("This field is required.", attr="name")
     check_name(body.name)
     _check_texts(body)
-    query = _checked_query(application, body, materialized=bool(body.is_materialized))
+    query = _checked_query(application, project_id, body)
     assert query is not None
+    freshness, cache_age = _freshness(body), _cache_age(body)
+    check_breakdowns(body.optional_breakdown_properties)
+    buckets = check_buckets(body.bucket_overrides)
+    if body.is_materialized:
+        _require_eligible(application, project_id, body.name, query)
     return NewEndpoint(
         name=body.name,
         query=query,
         description=body.description or "",
         is_active=body.is_active is not False,
         is_materialized=bool(body.is_materialized),
-        data_freshness_seconds=_freshness(body) or DEFAULT_FRESHNESS_SECONDS,
-        cache_age_seconds=_cache_age(body),
+        data_freshness_seconds=freshness or DEFAULT_FRESHNESS_SECONDS,
+        cache_age_seconds=cache_age,
         sync_frequency=body.sync_frequency,
         derived_from_insight=body.derived_from_insight,
+        tags=body.tags or (),
+        display_name=body.display_name or "",
+        bucket_overrides=buckets if body.is_materialized else None,
     )
 
 
@@ -75,9 +83,100 @@ def check_change(
     Raises:
         InvalidInput: The first rule that is broken; ``attr`` is the field. Nothing was changed.
     """
-    _refuse_unsupported(body)
     _check_texts(body)
     freshness, cache_age = _freshness(body), _cache_age(body)
+    _require_active(endpoint, body, version)
+    query = _checked_query(application, endpoint.project_id, body)
+    if query is not None and body.is_materialized:
+        require_eligible(query.sql, query.columns)
+    check_breakdowns(body.optional_breakdown_properties)
+    buckets = check_buckets(body.bucket_overrides)
+    target = _target(application, endpoint, version)
+    if query is not None and version is not None:
+        raise InvalidInput(
+            "Cannot change query when targeting a specific version. Query changes create a new version.", attr="query"
+        )
+    if query is None and body.is_materialized:
+        check_query(
+            application.catalog, application.engine, endpoint.project_id, target.version.query, materialized=True
+        )
+    reason = _carry_obstacle(endpoint, body, query)
+    if freshness is None and _takes_cache_age_back(body, target):
+        freshness = DEFAULT_FRESHNESS_SECONDS
+    keeps_buckets = "bucket_overrides" in body.model_fields_set and _ends_materialized(body, target, reason)
+    return CheckedChange(
+        EndpointChange(
+            version=version,
+            query=query,
+            description=body.description,
+            is_active=body.is_active,
+            is_materialized=False if reason else body.is_materialized,
+            data_freshness_seconds=freshness,
+            cache_age_seconds=cache_age if "cache_age_seconds" in body.model_fields_set else UNSET,
+            sync_frequency=body.sync_frequency if "sync_frequency" in body.model_fields_set else UNSET,
+            tags=body.tags,
+            display_name=body.display_name,
+            bucket_overrides=buckets if keeps_buckets else UNSET,
+        ),
+        materialization_error=f"Cannot materialize endpoint. Reason: {reason}" if reason else None,
+    )
+
+
+def check_buckets(overrides: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """``bucket_overrides`` as it is kept: None for none (contract 2.8).
+
+    Raises:
+        InvalidInput: A word that is no bucket.
+    """
+    if wrong := {column: bucket for column, bucket in (overrides or {}).items() if bucket not in BUCKETS}:
+        raise InvalidInput(
+            f"Invalid bucket override values: {wrong}. Valid options: {list(BUCKETS)}", attr="bucket_overrides"
+        )
+    if any("\0" in column for column in overrides or ()):
+        raise InvalidInput("Null characters are not allowed.", attr="bucket_overrides")
+    return overrides or None
+
+
+def check_breakdowns(properties: Sequence[str] | None) -> None:
+    """Raises:
+    InvalidInput: There are any; SQL has no breakdowns (contract 2.8).
+    """
+    if properties:
+        raise InvalidInput(
+            "Only TrendsQuery and RetentionQuery have breakdowns; HogQLQuery has none.",
+            attr="optional_breakdown_properties",
+        )
+
+
+def _check_texts(body: EndpointBody) -> None:
+    for field, most in _LONGEST_TEXTS.items():
+        if len(getattr(body, field) or "") > most:
+            raise InvalidInput(f"Ensure this field has no more than {most} characters.", attr=field)
+    for field in ("description", *_LONGEST_TEXTS):
+        if "\0" in (getattr(body, field) or ""):
+            raise InvalidInput("Null characters are not allowed.", attr=field)
+    for tag in body.tags or ():
+        if not tag.strip() or len(tag) > _LONGEST_TAG or "\0" in tag:
+            raise InvalidInput(
+                f"A tag is a text of 1 to {_LONGEST_TAG} characters, without null characters.", attr="tags"
+            )
+
+
+def _require_eligible(application: Application, project_id: int, name: str, query: CheckedQuery) -> None:
+    """Refuse what can't be kept as a snapshot; that a name is taken is said before (contract 1.2)."""
+    try:
+        require_eligible(query.sql, query.columns)
+    except InvalidInput:
+        try:
+            application.catalog.endpoints.get(project_id, name)
+        except NotFound:
+            pass
+        else:
+            raise InvalidInput("An endpoint with this name already exists for this team.", attr="name") from None
+        raise
+
+
+def _require_active(endpoint: Endpoint, body: EndpointBody, version: int | None) -> None:
     active = endpoint.is_active if version is not None or body.is_active is None else body.is_active
     if body.is_materialized and not active:
         raise InvalidInput("Cannot enable materialization on inactive endpoint.", attr="is_materialized")
@@ -85,58 +184,18 @@ def check_change(
         raise InvalidInput("Cannot set sync_frequency on inactive endpoint.", attr="sync_frequency")
     if body.sync_frequency is not None and body.is_materialized is False:
         raise InvalidInput("Cannot set sync_frequency when disabling materialization.", attr="sync_frequency")
-    query = _checked_query(application, body, materialized=bool(body.is_materialized))
-    target = _target(application, endpoint, version)
-    if query is not None and version is not None:
-        raise InvalidInput(
-            "Cannot change query when targeting a specific version. Query changes create a new version.", attr="query"
-        )
-    if query is None and body.is_materialized:
-        check_query(application.engine, target.version.query, materialized=True)
-    if "cache_age_seconds" in body.model_fields_set and cache_age is None and target.version.cache_age_seconds:
-        raise InvalidInput("cache_age_seconds can't be cleared yet: set it to a number.", attr="cache_age_seconds")
-    obstacle = _carry_obstacle(endpoint, body, query)
-    return CheckedChange(
-        EndpointChange(
-            version=version,
-            query=query,
-            description=body.description,
-            is_active=body.is_active,
-            is_materialized=False if obstacle else body.is_materialized,
-            data_freshness_seconds=freshness,
-            cache_age_seconds=cache_age,
-            sync_frequency=body.sync_frequency,
-        ),
-        materialization_error=f"Cannot materialize endpoint. Reason: {obstacle}" if obstacle else None,
-    )
 
 
-def _refuse_unsupported(body: EndpointBody) -> None:
-    for field in _NOT_SUPPORTED_YET:
-        if getattr(body, field):
-            raise InvalidInput(f"{field} is not supported yet: leave it out, or send it empty.", attr=field)
-
-
-def _check_texts(body: EndpointBody) -> None:
-    if len(body.derived_from_insight or "") > _LONGEST_INSIGHT_ID:
-        raise InvalidInput(
-            f"Ensure this field has no more than {_LONGEST_INSIGHT_ID} characters.", attr="derived_from_insight"
-        )
-    for field in ("description", "derived_from_insight"):
-        if "\0" in (getattr(body, field) or ""):
-            raise InvalidInput("Null characters are not allowed.", attr=field)
-
-
-def _checked_query(application: Application, body: EndpointBody, *, materialized: bool) -> CheckedQuery | None:
+def _checked_query(application: Application, project_id: int, body: EndpointBody) -> CheckedQuery | None:
     if body.query is None:
         return None
-    checked = check_query(application.engine, body.query, materialized=materialized)
-    if not _is_storable(body.query):
+    checked = check_query(application.catalog, application.engine, project_id, body.query, materialized=False)
+    if not is_storable(body.query):
         raise InvalidInput("Null characters and infinite numbers are not allowed.", attr="query")
     return checked
 
 
-def _is_storable(value: object) -> bool:
+def is_storable(value: object) -> bool:
     """Whether PostgreSQL's JSON can hold the value: it has no NUL, and no number beyond a double."""
     match value:
         case str():
@@ -144,9 +203,9 @@ def _is_storable(value: object) -> bool:
         case float():
             return isfinite(value)
         case dict():
-            return all(_is_storable(key) and _is_storable(inner) for key, inner in value.items())
+            return all(is_storable(key) and is_storable(inner) for key, inner in value.items())
         case list():
-            return all(map(_is_storable, value))
+            return all(map(is_storable, value))
         case _:
             return True
 
@@ -176,6 +235,19 @@ def _cache_age(body: EndpointBody) -> int | None:
     return int(age)
 
 
+def _takes_cache_age_back(body: EndpointBody, target: Endpoint) -> bool:
+    """Whether a null ends a cache age that is the freshness; one that another name has replaced changes nothing."""
+    version = target.version
+    cleared = "cache_age_seconds" in body.model_fields_set and body.cache_age_seconds is None
+    return cleared and version.cache_age_seconds == version.data_freshness_seconds
+
+
+def _ends_materialized(body: EndpointBody, target: Endpoint, obstacle: str | None) -> bool:
+    if body.is_active is False or obstacle:
+        return False
+    return target.version.is_materialized if body.is_materialized is None else body.is_materialized
+
+
 def _target(application: Application, endpoint: Endpoint, version: int | None) -> Endpoint:
     if version is None:
         return endpoint
@@ -189,4 +261,4 @@ def _carry_obstacle(endpoint: Endpoint, body: EndpointBody, query: CheckedQuery 
     """Why a new version can't take over the current one's materialization, where nothing else is asked for."""
     if query is None or body.is_materialized is not None or not endpoint.version.is_materialized:
         return None
-    return materialization_obstacle(query.columns)
+    return obstacle(query.sql, query.columns)

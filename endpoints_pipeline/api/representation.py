@@ -7,21 +7,29 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from endpoints_pipeline.api import examples
 from endpoints_pipeline.api.column_types import column_type
+from endpoints_pipeline.api.pages import Page
+from endpoints_pipeline.api.people import UserObject, user_object
 from endpoints_pipeline.catalog.records import Endpoint, RefreshStatus, Version
+from endpoints_pipeline.serving.eligibility import obstacle
 from endpoints_pipeline.settings import Settings
-from endpoints_pipeline.snapshots.storable import materialization_obstacle
 
 
 class ColumnObject(BaseModel):
     name: str
-    type: str
+    type: str = Field(
+        description="`integer`, `float`, `decimal`, `string`, `datetime`, `date`, `boolean`, `array`, `json` or "
+        "`unknown`."
+    )
 
 
 class MaterializationObject(BaseModel):
     """The first block is there only while the materialization is wanted, ``reason`` only while it isn't."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MATERIALIZATION]})
 
     status: RefreshStatus = Field(RefreshStatus.UNKNOWN, description="State of the newest refresh.")
     last_materialized_at: datetime | None = Field(None, description="When the snapshot in use was published.")
@@ -33,16 +41,21 @@ class MaterializationObject(BaseModel):
     enabled: bool = Field(description="Someone wants a snapshot.")
     ready: bool = Field(description="A snapshot is there to answer from.")
     hibernated: bool = Field(False, description="Always false: nothing is put to sleep.")
-    sync_frequency: str | None = Field(description="The period of its refreshes, as the caller named it.")
+    sync_frequency: str | None = Field(
+        description="The period of its refreshes as a word; while nothing is refreshed, the word that was given."
+    )
 
 
 class EndpointObject(BaseModel):
     """An endpoint with its current version."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENDPOINT]})
+
     id: str
     name: str
+    display_name: str = Field(description="A name for people, if it was given one.")
     description: str
-    query: dict[str, Any]
+    query: dict[str, Any] = Field(description="As it was sent, with null for each key that wasn't.")
     is_active: bool
     data_freshness_seconds: int
     cache_age_seconds: int | None
@@ -51,7 +64,7 @@ class EndpointObject(BaseModel):
     ui_url: str | None = Field(description="The asset's page in Dagster.")
     created_at: datetime
     updated_at: datetime
-    created_by: None
+    created_by: UserObject | None = Field(description="Null where no person's key was used.")
     is_materialized: bool = Field(description="A snapshot is there to answer from.")
     current_version: int
     current_version_id: str
@@ -59,7 +72,7 @@ class EndpointObject(BaseModel):
     derived_from_insight: str | None
     last_executed_at: datetime | None
     materialization: MaterializationObject
-    bucket_overrides: None
+    bucket_overrides: dict[str, str] | None
     columns: list[ColumnObject]
     tags: list[str]
     optional_breakdown_properties: list[str]
@@ -71,19 +84,28 @@ class EndpointObject(BaseModel):
 class VersionObject(EndpointObject):
     """One version: the endpoint's keys, with the version's own values where a version has them."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERSION]})
+
     version: int
     version_id: str
     endpoint_is_active: bool
     version_created_at: datetime
     version_updated_at: datetime
-    version_created_by: None
+    version_created_by: UserObject | None
 
 
-class EndpointPage(BaseModel):
-    count: int
-    next: str | None
-    previous: str | None
-    results: list[EndpointObject]
+class SuccessObject(BaseModel):
+    """The answer to an update with ``deleted: true``."""
+
+    success: bool
+
+
+class EndpointPage(Page[EndpointObject]):
+    """Endpoints by name, active and inactive ones."""
+
+
+class VersionPage(Page[VersionObject]):
+    """Versions, the newest first."""
 
 
 def answer(body: BaseModel, status: int = 200) -> Response:
@@ -110,34 +132,34 @@ def version_object(endpoint: Endpoint) -> VersionObject:
         is_active=version.is_active,
         url=None,
         ui_url=None,
-        last_executed_at=None,
+        last_executed_at=version.last_executed_at,
         version=version.version,
         version_id=version.id,
         endpoint_is_active=endpoint.is_active,
         version_created_at=version.created_at,
         version_updated_at=version.updated_at,
-        version_created_by=None,
+        version_created_by=user_object(version.created_by),
     )
 
 
 def materialization_object(version: Version) -> MaterializationObject:
     wish = version.materialization
-    obstacle = materialization_obstacle(version.columns)
+    reason = obstacle(version.sql, version.columns)
     if wish is None or not wish.enabled:
         return MaterializationObject(
-            can_materialize=obstacle is None,
-            reason=obstacle,
+            can_materialize=reason is None,
+            reason=reason,
             enabled=False,
             ready=False,
             hibernated=False,
-            sync_frequency=None,
+            sync_frequency=version.sync_frequency,
         )
     return MaterializationObject(
         status=wish.status,
         last_materialized_at=version.snapshot.published_at if version.snapshot else None,
         error="" if wish.status is RefreshStatus.COMPLETED else wish.error,
         saved_query_id=version.id,
-        can_materialize=obstacle is None,
+        can_materialize=reason is None,
         enabled=True,
         ready=version.snapshot is not None,
         hibernated=False,
@@ -150,6 +172,7 @@ def _shared(endpoint: Endpoint) -> Mapping[str, Any]:
     return {
         "id": endpoint.id,
         "name": endpoint.name,
+        "display_name": endpoint.display_name,
         "description": version.description,
         "query": dict(version.query),
         "data_freshness_seconds": version.data_freshness_seconds,
@@ -157,17 +180,17 @@ def _shared(endpoint: Endpoint) -> Mapping[str, Any]:
         "endpoint_path": _path(endpoint),
         "created_at": endpoint.created_at,
         "updated_at": endpoint.updated_at,
-        "created_by": None,
+        "created_by": user_object(endpoint.created_by),
         "is_materialized": version.is_materialized and version.snapshot is not None,
         "current_version": endpoint.current_version,
         "current_version_id": version.id,
         "versions_count": endpoint.current_version,
         "derived_from_insight": endpoint.derived_from_insight,
         "materialization": materialization_object(version),
-        "bucket_overrides": None,
+        "bucket_overrides": dict(version.bucket_overrides) if version.bucket_overrides else None,
         "columns": [ColumnObject(name=column.name, type=column_type(column.type)) for column in version.columns],
-        "tags": [],
-        "optional_breakdown_properties": [],
+        "tags": list(endpoint.tags),
+        "optional_breakdown_properties": list(version.optional_breakdown_properties),
     }
 
 

@@ -1,0 +1,169 @@
+"""Materialization, looked at without changing it: status, preview, and the conditions (contract 1.11, 1.12)."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from endpoints_pipeline.api.auth import ReadEndpoints
+from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText, version_number
+from endpoints_pipeline.api.documentation import errors
+from endpoints_pipeline.api.models import PreviewBody, parse_request, request_body
+from endpoints_pipeline.api.paths import PREFIX
+from endpoints_pipeline.api.publishing import check_buckets
+from endpoints_pipeline.api.representation import MaterializationObject, answer, materialization_object
+from endpoints_pipeline.catalog.records import Endpoint
+from endpoints_pipeline.engine.types import identifier
+from endpoints_pipeline.serving.eligibility import obstacle
+
+router = APIRouter(prefix=PREFIX, tags=["materialization"])
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+#: The rules of ``eligibility.obstacle``, and of activation (contract 1.4), in words.
+CONDITIONS = (
+    "The query's kind is HogQLQuery, and its text is one SELECT.",
+    "The query takes no variables: no {variables.…} outside of strings and comments.",
+    "Each column of the result has a name of its own. Name columns apart with AS.",
+    "Parquet can hold each column: no AggregateFunction, Dynamic, Object, QBit, Variant or empty Tuple, and no "
+    "Geometry inside of another type. Finish aggregates, or convert the column, for example with toString.",
+    "The endpoint and the version are active.",
+)
+_REWRITE_CONTRACT = (
+    "A rewritten query must give the same columns and the same rows as before, for every value of its variables. "
+    "Keep each placeholder as it is. Update the endpoint with the new query, then ask materialization_status."
+)
+
+
+class StatusObject(MaterializationObject):
+    """The ``materialization`` of an endpoint, with its name."""
+
+    name: str
+
+
+class RangePair(BaseModel):
+    """Variables that are the ends of a range over a bucketed column."""
+
+    column: str
+    variables: list[str]
+    bucket_fn: str
+
+
+class Aggregate(BaseModel):
+    """An aggregate of the query, and what puts its partial results together."""
+
+    expression: str
+    reaggregate_fn: str | None
+
+
+class PreviewObject(BaseModel):
+    """What materializing would do. Every key is always there."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "can_materialize": True,
+                    "reason": None,
+                    "transformed_query": "SELECT day, count() AS n FROM events GROUP BY day ORDER BY day",
+                    "execution_query": "SELECT day, n FROM daily_counts_v1",
+                    "display_execution_query": "SELECT day, n FROM daily_counts_v1",
+                    "range_pairs": [],
+                    "aggregates": [],
+                }
+            ]
+        }
+    )
+
+    can_materialize: bool
+    reason: str | None = Field(description="Why it can't be materialized.")
+    transformed_query: str | None = Field(description="The query whose result a snapshot holds.")
+    execution_query: str | None = Field(
+        description="What a run reads from the snapshot, which is shown as a table named `{endpoint}_v{version}`."
+    )
+    display_execution_query: str | None = Field(description="The same, for people.")
+    range_pairs: list[RangePair]
+    aggregates: list[Aggregate]
+
+
+class ConditionsObject(BaseModel):
+    conditions: list[str] = Field(description="What must hold for a query to be materialized, one rule each.")
+    conditions_source: str = Field(description="The same as one text.")
+    rewrite_contract: str = Field(description="What a rewrite of a rejected query must keep.")
+
+
+@router.get(
+    "/materialization_conditions",
+    operation_id="endpoints_materialization_conditions_retrieve",
+    response_model=ConditionsObject,
+    responses=errors(),
+)
+def materialization_conditions(access: ReadEndpoints) -> Response:
+    """What a query must be like to be materialized, in words: for people and agents who rewrite one."""
+    text = "\n".join(f"{number}. {condition}" for number, condition in enumerate(CONDITIONS, 1))
+    return answer(
+        ConditionsObject(conditions=list(CONDITIONS), conditions_source=text, rewrite_contract=_REWRITE_CONTRACT)
+    )
+
+
+@router.get(
+    "/{name}/materialization_status",
+    operation_id="endpoints_materialization_status_retrieve",
+    response_model=StatusObject,
+    responses=errors(400, version=True),
+)
+def materialization_status(
+    application: App, access: ReadEndpoints, name: EndpointName, version: IntegerText = None
+) -> Response:
+    """How far the materialization of the current version, or of `version`, has come."""
+    endpoint = application.catalog.endpoints.get(access.project_id, name)
+    if (number := version_number(version)) is not None:
+        endpoint = application.catalog.endpoints.get(access.project_id, name, number)
+    found = materialization_object(endpoint.version)
+    return answer(StatusObject(name=name, **found.model_dump(exclude_unset=True)))
+
+
+@router.post(
+    "/{name}/materialization_preview",
+    operation_id="endpoints_materialization_preview_create",
+    response_model=PreviewObject,
+    responses=errors(400, 413, 415, version=True),
+    openapi_extra=request_body(PreviewBody, required=False),
+)
+def materialization_preview(
+    application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: IntegerText = None
+) -> Response:
+    """What materializing the current version, or `version`, would keep and how runs would read it; changes nothing."""
+    endpoint = application.catalog.endpoints.get(access.project_id, name)
+    sent = parse_request(PreviewBody, body)
+    number = sent.version if sent.version is not None else version_number(version)
+    check_buckets(sent.bucket_overrides)
+    if number is not None:
+        endpoint = application.catalog.endpoints.get(access.project_id, name, number)
+    return answer(_preview(endpoint))
+
+
+def _preview(endpoint: Endpoint) -> PreviewObject:
+    version = endpoint.version
+    reason = obstacle(version.sql, version.columns)
+    execution = None if reason else _read_query(endpoint)
+    return PreviewObject(
+        can_materialize=reason is None,
+        reason=reason,
+        transformed_query=None if reason else version.sql,
+        execution_query=execution,
+        display_execution_query=execution,
+        range_pairs=[],
+        aggregates=[],
+    )
+
+
+def _read_query(endpoint: Endpoint) -> str:
+    columns = ", ".join(_quoted(column.name) for column in endpoint.version.columns)
+    return f"SELECT {columns} FROM {_quoted(f'{endpoint.name}_v{endpoint.version.version}')}"
+
+
+def _quoted(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else identifier(name)
