@@ -63,7 +63,7 @@ def bare(app: Application, sql: str) -> float:
             "key": app.engine.s3.access_key,
             "secret": app.engine.s3.secret_key,
         },
-        log_comment="bare",
+        tag="bare",
     )
     return time.perf_counter() - began
 

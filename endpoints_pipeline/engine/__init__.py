@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from endpoints_pipeline.engine.clickhouse import Engine
+from endpoints_pipeline.engine.clickhouse import Engine, GuardedQuery
 from endpoints_pipeline.engine.handles import Role
-from endpoints_pipeline.engine.progress import Statistics
+from endpoints_pipeline.engine.progress import Progress, Statistics
 
-__all__ = ["Engine", "Role", "Statistics"]
+__all__ = ["Engine", "GuardedQuery", "Progress", "Role", "Statistics"]

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import structlog
 
-from endpoints_pipeline.engine import rows
+from endpoints_pipeline.engine import rows, tags
 from endpoints_pipeline.engine.failures import translated_errors
 from endpoints_pipeline.engine.handles import HandlePool, Role
-from endpoints_pipeline.engine.progress import Statistics, collecting_statistics
+from endpoints_pipeline.engine.progress import Progress, Statistics, collecting_statistics
+from endpoints_pipeline.engine.streams import each_row_as_text, open_stream
 from endpoints_pipeline.engine.warehouse import DATABASE, S3Access, Warehouse
 from endpoints_pipeline.errors import EndpointsError, EngineError, InvalidInput, QueryError
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.functions import EngineFunction, Functions
-from endpoints_pipeline.query.guard import Surroundings, check_tree
+from endpoints_pipeline.query.guard import Surroundings, check_tree, is_union
 from endpoints_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +40,18 @@ _PARSE = (
     "SELECT canonical, parseQueryToJSON(canonical)"
 )
 _PARSE_SCOPE = ": In scope WITH formatQueryFromJSON"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedQuery:
+    """A query that the guard has passed, in its canonical text; ``is_union``: its outermost level is many SELECTs."""
+
+    sql: str
+    is_union: bool
+
+
+class _LeftEarly(Exception):
+    """A stream was left before its last row: the handle, in which rows are waiting, is not to be used again."""
 
 
 class Engine:
@@ -94,7 +110,15 @@ class Engine:
             return frozenset(name for row in found for name in row if name)
 
     def canonical(self, sql: str) -> str:
+        """The text of ``guard``, for a query without parameters."""
+        return self.guard(sql).sql
+
+    def guard(self, sql: str, parameters: Collection[str] = ()) -> GuardedQuery:
         """The guarded, canonical text of a query: the only form in which people's SQL is run.
+
+        Args:
+            sql: The text, its variables already ``parameterized``.
+            parameters: The names of the engine's parameters that it may have (``var_country``).
 
         Raises:
             InvalidInput: The text isn't one SELECT over allowed tables and functions (``attr="query"``).
@@ -111,44 +135,89 @@ class Engine:
             tree = json.loads(text)
         except RecursionError:
             raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None
-        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions))
-        return str(canonical)
+        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions), parameters)
+        return GuardedQuery(str(canonical), is_union(tree))
 
-    def describe(self, canonical: str) -> tuple[Column, ...]:
-        """The columns of a canonical query, without running it.
+    def describe(self, canonical: str, parameters: Parameters | None = None) -> tuple[Column, ...]:
+        """The columns of a canonical query, without running it; types may depend on its parameters.
 
         Raises:
-            QueryError: Names or types of the query don't fit.
+            QueryError: Names, types or values of the query don't fit.
         """
         with translated_errors(self._secrets), self._handles.borrow(Role.READER) as handle:
-            described = handle.query(f"DESCRIBE TABLE ({canonical})").result_rows
+            described = handle.query(f"DESCRIBE TABLE ({canonical})", parameters=_bound(parameters)).result_rows
             return tuple(Column(name=row[0], type=row[1]) for row in described)
 
     def json_rows(
-        self, sql: str, parameters: Parameters | None = None, *, role: Role = Role.READER, limit: int | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        role: Role = Role.READER,
+        limit: int | None = None,
+        tag: str | None = None,
     ) -> rows.JsonRows:
-        """Run a SELECT and give its rows as JSON bytes, at most ``limit`` of them."""
+        """Run a SELECT and give its rows as JSON bytes, at most ``limit`` of them; for answers that fit in memory."""
         with translated_errors(self._secrets), self._handles.borrow(role) as handle:
-            answer = handle.raw_query(sql, parameters=_bound(parameters), fmt=rows.FORMAT)
+            answer = handle.raw_query(tags.put(sql, tag), parameters=_bound(parameters), fmt=rows.FORMAT)
             return rows.split(answer, limit=limit)
+
+    @contextmanager
+    def stream(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        role: Role = Role.READER,
+        tag: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Iterator[rows.JsonRows]]:
+        """Run a SELECT and give its rows in blocks as they come, the same bytes in the same order as ``json_rows``.
+
+        A query that is left before its end is killed. Threads may take turns in reading and in closing the stream. One
+        handle is taken from begin to end.
+
+        Args:
+            sql: The SELECT.
+            parameters: Its parameters.
+            role: The handle's.
+            tag: Names the query for ``kill`` and ``progress``.
+            limit: Rows to give at most; a block says ``more`` where some were cut off.
+
+        Raises:
+            EngineError: On opening, or in place of a block, however many came before it.
+        """
+        tag = tag or f"stream:{uuid4()}"
+        text = tags.put(each_row_as_text(sql), tag)
+        with suppress(_LeftEarly), translated_errors(self._secrets), self._handles.borrow(role) as handle:
+            with open_stream(handle, text, _bound(parameters), self._secrets, limit) as stream:
+                try:
+                    yield stream
+                finally:
+                    if not stream.ended:
+                        self._kill_quietly(tag)  # or a server's rows would all be read to their end before it is left
+                    stream.close()
+            if not stream.ended:
+                raise _LeftEarly
 
     def query(self, sql: str, parameters: Parameters | None = None) -> Sequence[Sequence[Any]]:
         """Run a SELECT of ours and give its rows as Python values; for small answers."""
         with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
             return handle.query(sql, parameters=_bound(parameters)).result_rows
 
-    def export(self, sql: str, parameters: Parameters, *, log_comment: str) -> Statistics:
+    def export(self, sql: str, parameters: Parameters, *, tag: str) -> Statistics:
         """Run an ``INSERT INTO FUNCTION s3(...)`` to its end.
 
-        The call runs on a thread of its own: an interrupt can't stop chDB, so the query is killed by its
-        ``log_comment`` and the interrupt is raised only when the engine has let go. An error or interrupt doesn't
-        prove that nothing was written (engine-facts E).
+        The call runs on a thread of its own: an interrupt can't stop chDB, so the query is killed by its ``tag`` and
+        the interrupt is raised only when the engine has let go. An error or interrupt doesn't prove that nothing was
+        written (engine-facts E).
         """
+        text = tags.put(sql, tag)
 
         def run() -> Statistics:
             with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
                 with collecting_statistics(handle) as collect:
-                    summary = handle.command(sql, parameters=_bound(parameters))
+                    summary = handle.command(text, parameters=_bound(parameters))
                 return collect(summary)
 
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="export") as thread:
@@ -156,24 +225,41 @@ class Engine:
             try:
                 return running.result()
             except BaseException:
-                self._stop(running, log_comment)
+                self._stop(running, tag)
                 raise
 
-    def kill(self, log_comment: str) -> None:
-        """Cancel the running queries that carry ``log_comment``; works also when every handle is taken."""
+    def kill(self, tag: str) -> None:
+        """Cancel the running queries that carry ``tag``; works also when every handle is taken.
+
+        A query that the engine doesn't know yet isn't cancelled.
+        """
         with translated_errors(self._secrets), self._handles.borrow(Role.WRITER, urgent=True) as handle:
             handle.command(
-                "KILL QUERY WHERE Settings['log_comment'] = {comment:String} ASYNC", parameters={"comment": log_comment}
+                "KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", parameters={"mark": tags.mark(tag)}
             )
 
-    def _stop(self, running: Future[Statistics], log_comment: str) -> None:
+    def progress(self, wanted: Collection[str]) -> Mapping[str, Progress]:
+        """How far the running queries of these tags have come; works also when every handle is taken.
+
+        A tag without a running query is left out.
+        """
+        if not wanted:
+            return {}
+        with translated_errors(self._secrets), self._handles.borrow(Role.WRITER, urgent=True) as handle:
+            found = handle.query(tags.PROGRESS, parameters={"tags": sorted(wanted)}).result_rows
+            return {row[0]: Progress(*map(int, row[1:])) for row in found}
+
+    def _stop(self, running: Future[Statistics], tag: str) -> None:
         """Kill until it is dead: the first KILL may come before the engine knows the query."""
         while not running.done():
-            try:
-                self.kill(log_comment)
-            except EndpointsError as error:
-                _log.warning("a query could not be killed", log_comment=log_comment, error=str(error))
+            self._kill_quietly(tag)
             wait([running], timeout=0.5)
+
+    def _kill_quietly(self, tag: str) -> None:
+        try:
+            self.kill(tag)
+        except EndpointsError as error:
+            _log.warning("a query could not be killed", tag=tag, error=str(error))
 
     @cached_property
     def _table_functions(self) -> frozenset[str]:

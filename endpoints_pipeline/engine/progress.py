@@ -1,8 +1,8 @@
-"""What an INSERT read and wrote, by the engine's own count.
+"""How far a query has come, and what an INSERT read and wrote in the end, by the engine's own count.
 
-A server says it in the query's summary. chDB's summary says 0, but its progress reports carry the numbers; the only way
-to them is the connection inside clickhouse-connect's embedded backend, which is why this module reaches for it. If a
-release moves that attribute, the counts are None and a snapshot is verified by its footer and a read alone.
+A server says the latter in the query's summary. chDB's summary says 0, but its progress reports carry the numbers; the
+only way to them is the connection inside clickhouse-connect's embedded backend, which is why this module reaches for
+it. If a release moves that attribute, the counts are None and a snapshot is verified by its footer and a read alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.summary import QuerySummary
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A running query; ``estimated_rows`` is what the engine expects to read in all, 0 when it can't tell."""
+
+    rows_read: int = 0
+    bytes_read: int = 0
+    estimated_rows: int = 0
+    cpu_ms: int = 0
+    elapsed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

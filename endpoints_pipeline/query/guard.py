@@ -14,6 +14,7 @@ from typing import Any
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.query.functions import Functions
 from endpoints_pipeline.query.structure import is_plain_structure
+from endpoints_pipeline.query.variables import PARAMETER_TYPES
 
 Tree = Mapping[str, Any]
 
@@ -54,19 +55,28 @@ class Surroundings:
     functions: Functions
 
 
-def check_tree(tree: Tree, surroundings: Surroundings) -> None:
+def check_tree(tree: Tree, surroundings: Surroundings, parameters: Collection[str] = ()) -> None:
     """Accept a tree that reads allowed tables by one SELECT, and nothing else.
 
     Args:
         tree: The syntax tree of the whole query.
         surroundings: The tables, functions and table functions there are.
+        parameters: The names of the parameters that it may have; of values only, never of names.
 
     Raises:
         InvalidInput: The first thing found that isn't allowed, with ``attr="query"``.
     """
     if tree.get("type") not in ("SelectWithUnionQuery", "SelectIntersectExceptQuery"):
         raise _refused("Only a single SELECT query is allowed")
-    _Guard(list(_nodes(tree)), surroundings).check()
+    _Guard(list(_nodes(tree)), surroundings, parameters).check()
+
+
+def is_union(tree: Tree) -> bool:
+    """True if the query's outermost level is more than one SELECT (UNION, INTERSECT, EXCEPT)."""
+    if tree["type"] == "SelectWithUnionQuery":
+        selects = tree["list_of_selects"]["children"]
+        return len(selects) > 1 or is_union(selects[0])
+    return bool(tree["type"] == "SelectIntersectExceptQuery")
 
 
 def _refused(message: str, code: str = "invalid_input") -> InvalidInput:
@@ -87,8 +97,9 @@ def _nodes(value: object) -> Iterator[Tree]:
 
 
 class _Guard:
-    def __init__(self, nodes: Sequence[Tree], surroundings: Surroundings) -> None:
+    def __init__(self, nodes: Sequence[Tree], surroundings: Surroundings, parameters: Collection[str]) -> None:
         self._nodes = nodes
+        self._parameters = parameters
         self._tables = surroundings.tables
         self._functions = surroundings.functions
         self._table_functions = {name.lower() for name in surroundings.table_functions}
@@ -122,8 +133,10 @@ class _Guard:
             if node.get(key):
                 raise _refused(f"{clause} is not allowed")
         if node["type"] == "QueryParameter":
-            raise _refused(f"The parameter {{{node.get('name')}}} is not allowed")
-        if node["type"] not in _NODE_TYPES:
+            # the type matters: {x:Identifier} stands for a table or column
+            if node.get("name") not in self._parameters or node.get("param_type") not in PARAMETER_TYPES:
+                raise _refused(f"The parameter {{{node.get('name')}}} is not allowed")
+        elif node["type"] not in _NODE_TYPES:
             raise _refused(f"{node['type']} is not allowed")
 
     def _check_table(self, node: Tree) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from endpoints_pipeline.catalog.records import Snapshot
 from endpoints_pipeline.engine import Engine, Role
@@ -19,23 +20,31 @@ class SnapshotReader:
         self._bucket = bucket
 
     def json_rows(self, snapshot: Snapshot, *, limit: int | None = None, offset: int = 0) -> JsonRows:
-        """The snapshot's rows in their stored order, as JSON bytes.
+        """A few of the snapshot's rows in their stored order, as JSON bytes.
 
         Raises:
             EngineUnavailable: A part can't be read.
             SnapshotInvalid: The parts hold another number of rows than was published.
         """
-        sql, parameters = self._select(snapshot.columns, [part.key for part in snapshot.parts])
-        if limit is not None:
-            sql += f" LIMIT {limit:d}"
-        if offset:
-            sql += f" OFFSET {offset:d}"
+        sql, parameters = self._page(snapshot, limit, offset)
         # s3() is refused to readers; the text is all ours
         rows = self._engine.json_rows(sql, parameters, role=Role.WRITER)
-        expected = max(0, snapshot.rows - offset)
-        if rows.count != (expected if limit is None else min(limit, expected)):
-            raise SnapshotInvalid(f"Snapshot {snapshot.id} gave {rows.count} rows of {snapshot.rows}.")
+        _check_count(snapshot, rows.count, limit, offset)
         return rows
+
+    @contextmanager
+    def stream(
+        self, snapshot: Snapshot, *, limit: int | None = None, offset: int = 0, tag: str | None = None
+    ) -> Iterator[Iterator[JsonRows]]:
+        """The snapshot's rows in their stored order, in blocks as they are read (``Engine.stream``).
+
+        Raises:
+            EngineUnavailable: A part can't be read.
+            SnapshotInvalid: The parts hold another number of rows than was published; known only behind the last block.
+        """
+        sql, parameters = self._page(snapshot, limit, offset)
+        with self._engine.stream(sql, parameters, role=Role.WRITER, tag=tag) as blocks:
+            yield _counted(blocks, snapshot, limit, offset)
 
     def check(self, columns: Sequence[Column], key: str) -> None:
         """Prove that a part's first rows can be read back under ``columns``.
@@ -46,6 +55,14 @@ class SnapshotReader:
         """
         sql, parameters = self._select(columns, [key])
         self._engine.json_rows(f"{sql} LIMIT 1", parameters, role=Role.WRITER)
+
+    def _page(self, snapshot: Snapshot, limit: int | None, offset: int) -> tuple[str, dict[str, object]]:
+        sql, parameters = self._select(snapshot.columns, [part.key for part in snapshot.parts])
+        if limit is not None:
+            sql += f" LIMIT {limit:d}"
+        if offset:
+            sql += f" OFFSET {offset:d}"
+        return sql, parameters
 
     def _select(self, columns: Sequence[Column], keys: Sequence[str]) -> tuple[str, dict[str, object]]:
         parameters: dict[str, object] = {
@@ -61,3 +78,17 @@ class SnapshotReader:
                 "{s3_structure:String})"
             )
         return f"SELECT {restored_columns(columns)} FROM ({' UNION ALL '.join(sources)})", parameters
+
+
+def _counted(blocks: Iterator[JsonRows], snapshot: Snapshot, limit: int | None, offset: int) -> Iterator[JsonRows]:
+    count = 0
+    for block in blocks:
+        count += block.count
+        yield block
+    _check_count(snapshot, count, limit, offset)
+
+
+def _check_count(snapshot: Snapshot, count: int, limit: int | None, offset: int) -> None:
+    expected = max(0, snapshot.rows - offset)
+    if count != (expected if limit is None else min(limit, expected)):
+        raise SnapshotInvalid(f"Snapshot {snapshot.id} gave {count} rows of {snapshot.rows}.")

@@ -143,7 +143,7 @@ class Refresher:
             "s3_key": self._engine.s3.access_key,
             "s3_secret": self._engine.s3.secret_key,
         }
-        return self._engine.export(statement, parameters, log_comment=log_comment(attempt))
+        return self._engine.export(statement, parameters, tag=f"endpoints:refresh:{attempt.id}")
 
     def _verify(self, key: str, columns: Sequence[Column], written_rows: int | None) -> Part:
         footer = self._bucket.footer(key)
@@ -182,5 +182,5 @@ class Refresher:
 
 
 def log_comment(attempt: Attempt) -> str:
-    """Names the attempt in the engine, so that a cancelled Dagster run's query can be found and killed."""
+    """Names the attempt in the engine's query log, for people who look there."""
     return f"endpoints:{attempt.project_id}/{attempt.name}/v{attempt.version}:{attempt.id}:{attempt.dagster_run_id}"

@@ -35,7 +35,7 @@ class Materialized:
             "INSERT INTO FUNCTION s3({url:String}, {key:String}, {secret:String}, 'Parquet') "
             f"SELECT {stored_columns(self.columns)} FROM ({canonical}) SETTINGS max_insert_threads = 1"
         )
-        self.statistics = engine.export(statement, self.parameters, log_comment=self.key)
+        self.statistics = engine.export(statement, self.parameters, tag=self.key)
 
     def file(self) -> pq.ParquetFile:
         found = self.bucket.read(self.key)

@@ -225,7 +225,7 @@ class TestSecrets:
             lambda: engine.json_rows(f"SELECT * FROM {source}", parameters, role=Role.WRITER),
             lambda: engine.json_rows(f"SELECT * FROM {source}", parameters),
             lambda: engine.query(f"SELECT * FROM {source}", parameters),
-            lambda: engine.export(f"INSERT INTO FUNCTION {source} SELECT x", parameters, log_comment="x"),
+            lambda: engine.export(f"INSERT INTO FUNCTION {source} SELECT x", parameters, tag="x"),
         ):
             with pytest.raises(EngineError) as failure:
                 failing()
@@ -291,27 +291,27 @@ class TestExporting:
     INSERT = "INSERT INTO FUNCTION s3({url:String}, {key:String}, {secret:String}, 'Parquet') "
 
     def test_the_written_rows_are_counted(self, engine: Engine, bucket: Bucket, target: dict[str, str]) -> None:
-        statistics = engine.export(f"{self.INSERT} SELECT number FROM numbers(1234)", target, log_comment="count")
+        statistics = engine.export(f"{self.INSERT} SELECT number FROM numbers(1234)", target, tag="count")
         assert (statistics.written_rows, statistics.read_rows) == (1234, 1234)
         assert bucket.footer(f"{target['folder']}part.parquet").rows == 1234
 
     def test_an_existing_object_is_not_overwritten(self, engine: Engine, target: dict[str, str]) -> None:
-        engine.export(f"{self.INSERT} SELECT 1 AS x", target, log_comment="first")
+        engine.export(f"{self.INSERT} SELECT 1 AS x", target, tag="first")
         with pytest.raises(QueryError, match="already exists"):
-            engine.export(f"{self.INSERT} SELECT 2 AS x", target, log_comment="second")
+            engine.export(f"{self.INSERT} SELECT 2 AS x", target, tag="second")
 
     def test_a_failed_export_leaves_no_object(self, engine: Engine, bucket: Bucket, target: dict[str, str]) -> None:
         with pytest.raises(QueryError):
-            engine.export(f"{self.INSERT} {FAILS_LATE}", target, log_comment="fails")
+            engine.export(f"{self.INSERT} {FAILS_LATE}", target, tag="fails")
         assert keys(bucket, target) == []
 
     def test_a_killed_export_leaves_no_object(self, engine: Engine, bucket: Bucket, target: dict[str, str]) -> None:
-        comment = str(uuid.uuid4())
+        tag = str(uuid.uuid4())
         with ThreadPoolExecutor() as pool:
-            running = pool.submit(self.export_endlessly, engine, target, comment)
-            wait_until(lambda: is_running(engine, comment))
+            running = pool.submit(self.export_endlessly, engine, target, tag)
+            wait_until(lambda: is_running(engine, tag))
             texts = [text for (text,) in engine.query("SELECT query FROM system.processes")]
-            engine.kill(comment)
+            engine.kill(tag)
             error = running.exception(timeout=20)
         assert isinstance(error, EngineUnavailable)
         assert (error.engine_code, error.engine_name) == (394, "QUERY_WAS_CANCELLED")
@@ -321,65 +321,65 @@ class TestExporting:
         assert engine.query("SELECT 1") == [(1,)]
 
     def test_killing_what_doesnt_run_is_no_error(self, engine: Engine) -> None:
-        engine.kill("nobody's; comment's")
+        engine.kill("nobody's")
 
     @pytest.mark.parametrize("handles", [1, 4], ids=["with the last handle taken", "with handles free"])
     def test_an_interrupt_kills_the_export(
         self, make: MakeEngine, engine: Engine, bucket: Bucket, target: dict[str, str], handles: int
     ) -> None:
         """Ctrl-C, or Dagster's termination of a run: the exception reaches us when the engine has let go."""
-        comment = str(uuid.uuid4())
+        tag = str(uuid.uuid4())
         own = make(engine_handles=handles)
 
         def interrupt() -> None:
-            wait_until(lambda: is_running(engine, comment))
+            wait_until(lambda: is_running(engine, tag))
             press_control_c()
 
         thread = threading.Thread(target=interrupt)
         thread.start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            self.export_endlessly(own, target, comment)
+            self.export_endlessly(own, target, tag)
         thread.join()
         assert time.monotonic() - began < 15
-        assert not is_running(engine, comment)
+        assert not is_running(engine, tag)
         assert keys(bucket, target) == []
         assert own.query("SELECT 1") == [(1,)]
 
     def test_an_interrupt_before_the_engine_knows_the_query_kills_it_too(
         self, engine: Engine, bucket: Bucket, target: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        comment = str(uuid.uuid4())
+        tag = str(uuid.uuid4())
         kill = engine.kill
         killed_early = threading.Event()
 
-        def first_too_early(log_comment: str) -> None:
+        def first_too_early(tag: str) -> None:
             if not killed_early.is_set():
                 killed_early.set()
             else:
-                kill(log_comment)
+                kill(tag)
 
         monkeypatch.setattr(engine, "kill", first_too_early)
         thread = threading.Thread(target=lambda: (time.sleep(0.3), press_control_c()))
         thread.start()
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            self.export_endlessly(engine, target, comment)
+            self.export_endlessly(engine, target, tag)
         thread.join()
         assert time.monotonic() - began < 15
         assert killed_early.is_set()
         assert keys(bucket, target) == []
 
-    def export_endlessly(self, engine: Engine, target: dict[str, str], comment: str) -> Statistics:
+    def export_endlessly(self, engine: Engine, target: dict[str, str], tag: str) -> Statistics:
         rows = "SELECT number, sipHash64(number) FROM numbers(9000000000)"
-        statement = f"{self.INSERT} {rows} SETTINGS log_comment = '{comment}', max_execution_time = 60"
-        return engine.export(statement, target, log_comment=comment)
+        statement = f"{self.INSERT} {rows} SETTINGS max_execution_time = 60"
+        return engine.export(statement, target, tag=tag)
 
     def test_a_dead_s3_fails_in_seconds(self, make: MakeEngine) -> None:
         engine = make(s3_timeout=5)
         target = {"url": "http://127.0.0.1:1/bucket/key.parquet", "key": "k", "secret": "s"}
         for failing in (
-            lambda: engine.export(f"{self.INSERT} SELECT number FROM numbers(10)", target, log_comment="dead"),
+            lambda: engine.export(f"{self.INSERT} SELECT number FROM numbers(10)", target, tag="dead"),
             lambda: engine.query(
                 "SELECT * FROM s3({url:String}, {key:String}, {secret:String}, 'Parquet', 'x UInt8')", target
             ),
@@ -401,9 +401,8 @@ def keys(bucket: Bucket, target: dict[str, str]) -> list[str]:
     return [item["Key"] for item in found.get("Contents", [])]
 
 
-def is_running(engine: Engine, comment: str) -> bool:
-    sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {comment:String}"
-    return bool(engine.query(sql, {"comment": comment})[0][0])
+def is_running(engine: Engine, tag: str) -> bool:
+    return tag in engine.progress([tag])
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -428,21 +427,21 @@ class TestTogether:
     def test_queries_run_beside_each_other(self, make: MakeEngine) -> None:
         engine = make(engine_handles=8)
         together = threading.Barrier(8)
-        comment = str(uuid.uuid4())
+        tag = str(uuid.uuid4())
 
         def run(_: int) -> BaseException | None:
             together.wait(timeout=20)
             try:
-                engine.query(f"{ENDLESS} SETTINGS max_execution_time = 30, log_comment = '{comment}'")
+                engine.json_rows(f"{ENDLESS} SETTINGS max_execution_time = 30", role=Role.WRITER, tag=tag)
             except EngineUnavailable as error:
                 return error
             return None
 
         def kill_when_all_run() -> None:
-            sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {comment:String}"
+            sql = "SELECT count() FROM system.processes WHERE startsWith(query, {mark:String})"
             with engine._handles.borrow(Role.WRITER, urgent=True) as handle:
-                wait_until(lambda: handle.query(sql, parameters={"comment": comment}).result_rows[0][0] == 8)
-            engine.kill(comment)
+                wait_until(lambda: handle.query(sql, parameters={"mark": f"/* {tag} */ "}).result_rows[0][0] == 8)
+            engine.kill(tag)
 
         with ThreadPoolExecutor(9) as pool:
             killer = pool.submit(kill_when_all_run)
