@@ -24,8 +24,10 @@ class ApiRefused(EndpointsError):
 
 
 class ApiClient:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, key: str | None = None) -> None:
+        """``key`` is the secret of an API key; None: the setting's."""
         self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {key or settings.api_key.get_secret_value()}"
         self._session.trust_env = False  # loopback never goes through the proxy that the environment names
         self._timeout = settings.query_timeout + 30
         self.endpoints_url = f"{settings.resolved_public_url}/api/projects/{settings.project_id}/endpoints"

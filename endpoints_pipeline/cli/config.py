@@ -64,7 +64,7 @@ def _shown(settings: Settings, name: str) -> Any:
     plain = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(plain, str) and "://" in plain:
         return masked_url(plain)
-    return MASK if isinstance(value, SecretStr) else plain
+    return MASK if isinstance(value, SecretStr) and plain else plain
 
 
 def _source(settings: Settings, name: str) -> str:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from endpoints_pipeline.catalog.records import Endpoint
     from endpoints_pipeline.cli.client import ApiClient
-    from endpoints_pipeline.settings import Settings
 
 _PAGE = 50_000
 
@@ -31,9 +30,11 @@ def demo() -> None:
     """Load flights, publish examples/, materialize them through Dagster, and compare each with its direct query."""
     from rich.console import Console
 
+    from endpoints_pipeline.cli.client import ApiClient
     from endpoints_pipeline.cli.definition_files import load
     from endpoints_pipeline.cli.example_data import load_flights
     from endpoints_pipeline.cli.examples import examples_folder, publish, wait_for_snapshots
+    from endpoints_pipeline.cli.keys import own_key
     from endpoints_pipeline.cli.stack import LocalStack
     from endpoints_pipeline.settings import load_settings
 
@@ -49,9 +50,11 @@ def demo() -> None:
         console.print(f"  {text}", highlight=False)
 
     def ready() -> None:
-        publish(settings, files, say)
-        endpoints = wait_for_snapshots(settings, [file.name for file in files], say)
-        checked.extend(check_examples(settings, endpoints))
+        with own_key(settings) as key:
+            client = ApiClient(settings, key)
+            publish(client, files, say)
+            endpoints = wait_for_snapshots(settings, [file.name for file in files], say)
+            checked.extend(check_examples(client, endpoints))
         stack.stop()
 
     stack.run(ready)
@@ -59,11 +62,8 @@ def demo() -> None:
     raise typer.Exit(0 if checked and not any(example.fault for example in checked) else 1)
 
 
-def check_examples(settings: Settings, endpoints: Sequence[Endpoint]) -> list[Checked]:
+def check_examples(client: ApiClient, endpoints: Sequence[Endpoint]) -> list[Checked]:
     """Run every example over HTTP, from its snapshot and from its source, and compare all rows."""
-    from endpoints_pipeline.cli.client import ApiClient
-
-    client = ApiClient(settings)
     return [_check(client, endpoint) for endpoint in endpoints]
 
 

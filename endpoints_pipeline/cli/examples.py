@@ -21,13 +21,12 @@ def examples_folder(settings: Settings) -> Path:
     return settings.dagster_home_path.parent / "examples"
 
 
-def publish(settings: Settings, files: Sequence[DefinitionFile], say: Callable[[str], None]) -> None:
+def publish(client: ApiClient, files: Sequence[DefinitionFile], say: Callable[[str], None]) -> None:
     """Publish the definitions through the API, one after the other.
 
     Raises:
         ApiRefused: The API refused one; the message says which and why.
     """
-    client = ApiClient(settings)
     for file in files:
         say(f"{client.publish(file.to_body())} {file.name}")
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from endpoints_pipeline.cli.config import config
 from endpoints_pipeline.cli.demo import demo
+from endpoints_pipeline.cli.keys import keys
 from endpoints_pipeline.cli.listing import list_endpoints
 from endpoints_pipeline.cli.migrate import migrate
 from endpoints_pipeline.cli.publish import publish
@@ -42,5 +43,6 @@ app.command("publish")(publish)
 app.command("list")(list_endpoints)
 app.command("run")(run)
 app.command("refresh")(refresh)
+app.add_typer(keys, name="keys")
 app.command("config")(config)
 app.command("migrate")(migrate)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from endpoints_pipeline.catalog.records import Endpoint
     from endpoints_pipeline.settings import Settings
 
+_KEY_HEADER = '-H "Authorization: Bearer $ENDPOINTS_API_KEY"'
+
 
 def up(
     examples: Annotated[
@@ -24,9 +26,11 @@ def up(
     """Start the local S3, the API and Dagster, wait until each is healthy, and stay until Ctrl-C."""
     from rich.console import Console
 
+    from endpoints_pipeline.cli.client import ApiClient
     from endpoints_pipeline.cli.definition_files import load
     from endpoints_pipeline.cli.example_data import load_flights
     from endpoints_pipeline.cli.examples import examples_folder, publish, wait_for_snapshots
+    from endpoints_pipeline.cli.keys import own_key
     from endpoints_pipeline.cli.stack import LocalStack
     from endpoints_pipeline.settings import load_settings
 
@@ -40,7 +44,9 @@ def up(
 
     def ready() -> None:
         console.print("Healthy.")
-        publish(settings, files, _teller(console))
+        if files:
+            with own_key(settings) as key:
+                publish(ApiClient(settings, key), files, _teller(console))
         endpoints = wait_for_snapshots(settings, [file.name for file in files], _teller(console))
         if endpoints:
             print_endpoints(endpoints)
@@ -90,14 +96,30 @@ def print_addresses(console: Console, settings: Settings, endpoints: Sequence[En
         f"Dagster  {settings.resolved_dagster_url}",
         f"S3       {settings.s3_endpoint_url}/{settings.s3_bucket}",
         "",
-        f"curl '{base}/{served}/run?limit=3'" if served else f"curl '{base}'",
-        f"curl -X POST '{base}/last_execution_times' -H 'Content-Type: application/json' "
+        key_line(settings),
+        f"curl {_KEY_HEADER} '{base}/{served}/run?limit=3'" if served else f"curl {_KEY_HEADER} '{base}'",
+        f"curl {_KEY_HEADER} -X POST '{base}/last_execution_times' -H 'Content-Type: application/json' "
         f'-d \'{{"names": ["{served or "NAME"}"]}}\'',
         "",
         "Ctrl-C stops everything.",
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def key_line(settings: Settings) -> str:
+    """The shell's line that sets ``ENDPOINTS_API_KEY``; on the very first start, to a key that is made for it."""
+    from endpoints_pipeline.cli.keys import first_key
+    from endpoints_pipeline.cli.session import opened_catalog
+    from endpoints_pipeline.clock import utc_now
+
+    with opened_catalog(settings) as catalog:
+        secret = first_key(catalog, utc_now())
+    if secret:
+        return f"export ENDPOINTS_API_KEY={secret}   # shown this once: keep it"
+    if settings.api_key.get_secret_value():
+        return "# ENDPOINTS_API_KEY is set"
+    return "export ENDPOINTS_API_KEY=$(endpoints keys create)   # a new key"
 
 
 def _teller(console: Console) -> Callable[[str], None]:
