@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from endpoints_pipeline.catalog.records import Endpoint
+from fastapi import FastAPI
+
+from endpoints_pipeline.catalog.records import ApiKey, Endpoint, KeyKind, User
 from endpoints_pipeline.serving.application import Application
 from tests.fixtures.catalog import FakeClock
 
@@ -19,14 +21,49 @@ JSON = {"content-type": "application/json"}
 
 
 class Caller:
-    """A caller of one project's endpoints. Paths are relative to the project's ``endpoints``."""
+    """A caller of one project's endpoints. Paths are relative to the project's ``endpoints``.
 
-    def __init__(self, client: TestClient, application: Application, clock: FakeClock, project: int) -> None:
-        self.client = client
+    ``client`` sends the caller's key with whatever it asks; a caller without a secret sends none.
+    """
+
+    def __init__(
+        self,
+        web: FastAPI,
+        application: Application,
+        clock: FakeClock,
+        project: int,
+        user: User,
+        secret: str | None,
+    ) -> None:
+        headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+        self.client = TestClient(web, raise_server_exceptions=False, headers=headers)
+        self.web = web
         self.application = application
         self.clock = clock
         self.project = project
+        self.user = user
+        self.secret = secret
         self.base = f"/api/projects/{project}/endpoints"
+
+    def using(self, secret: str | None) -> Caller:
+        """Someone else in the same project: with another key, or without one."""
+        return Caller(self.web, self.application, self.clock, self.project, self.user, secret)
+
+    def keyed(self, *scopes: str, **more: Any) -> Caller:
+        """The same person with another personal key of the project."""
+        return self.using(self.make_key(*scopes, **more)[1])
+
+    def make_key(self, *scopes: str, kind: KeyKind = KeyKind.PERSONAL, **more: Any) -> tuple[ApiKey, str]:
+        """A key and its secret; of this person and project and with every scope, unless said otherwise."""
+        fields: dict[str, Any] = {
+            "kind": kind,
+            "label": "another key",
+            "project_id": self.project,
+            "scopes": scopes or ["*"],
+            "user_id": self.user.id if kind is KeyKind.PERSONAL else None,
+            "now": self.clock(),
+        }
+        return self.application.catalog.keys.create(**(fields | more))
 
     def get(self, path: str = "", **more: Any) -> Any:
         return self.client.get(self.base + path, **more)

@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from endpoints_pipeline.api.app import create_app
+from endpoints_pipeline.catalog.records import KeyKind
 from endpoints_pipeline.serving.application import Application, open_application
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import Caller, TestClient
@@ -62,6 +63,8 @@ def api_settings(tmp_path_factory: pytest.TempPathFactory, api_warehouse: Path, 
         public_url="https://endpoints.example/",
         dagster_url="https://dagster.example",
         inline_max_rows=50,
+        rate_limit_inline="off",  # tests ask more than people do
+        rate_limit_materialized="off",
         engine_handles=4,
     )
 
@@ -93,19 +96,20 @@ def api_clock(session_clock: FakeClock) -> FakeClock:
 
 @pytest.fixture
 def client(web: FastAPI) -> TestClient:
+    """Someone without a key."""
     return TestClient(web, raise_server_exceptions=False)
 
 
 @pytest.fixture
-def api(client: TestClient, api_application: Application, api_clock: FakeClock) -> Caller:
-    """A caller with a new project."""
-    return _caller(client, api_application, api_clock)
+def api(web: FastAPI, api_application: Application, api_clock: FakeClock) -> Caller:
+    """A caller with a new project, and a key that may do everything in it."""
+    return _caller(web, api_application, api_clock)
 
 
 @pytest.fixture
-def stranger(client: TestClient, api_application: Application, api_clock: FakeClock) -> Caller:
-    """A caller with another new project."""
-    return _caller(client, api_application, api_clock)
+def stranger(web: FastAPI, api_application: Application, api_clock: FakeClock) -> Caller:
+    """A caller with another new project, and a key for that one."""
+    return _caller(web, api_application, api_clock)
 
 
 @pytest.fixture
@@ -116,18 +120,28 @@ def variant(api: Caller, api_settings: Settings, api_clock: FakeClock) -> Iterat
     def make(**changes: Any) -> Caller:
         settings = api_settings.model_copy(update=changes)
         opened.append(open_application(settings, clock=api_clock))
-        client = TestClient(create_app(opened[-1]), raise_server_exceptions=False)
-        return Caller(client, opened[-1], api_clock, api.project)
+        return Caller(create_app(opened[-1]), opened[-1], api_clock, api.project, api.user, api.secret)
 
     yield make
     for application in opened:
         application.close()
 
 
-def _caller(client: TestClient, application: Application, clock: FakeClock) -> Caller:
+def _caller(web: FastAPI, application: Application, clock: FakeClock) -> Caller:
     project = next(_PROJECTS)
-    application.catalog.endpoints.ensure_project(project, f"project {project}", clock())
-    return Caller(client, application, clock, project)
+    application.catalog.projects.ensure(project, f"project {project}", clock())
+    user = application.catalog.keys.ensure_user(
+        f"ada{project}@example.com", first_name="Ada", last_name="Lovelace", now=clock()
+    )
+    _, secret = application.catalog.keys.create(
+        kind=KeyKind.PERSONAL,
+        label=f"key of project {project}",
+        project_id=project,
+        scopes=["*"],
+        user_id=user.id,
+        now=clock(),
+    )
+    return Caller(web, application, clock, project, user, secret)
 
 
 def _write_changing(folder: Path, values: list[int]) -> None:
