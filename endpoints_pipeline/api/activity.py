@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from endpoints_pipeline.api.auth import ReadActivity
 from endpoints_pipeline.api.context import App
@@ -16,6 +16,8 @@ from endpoints_pipeline.api.people import UserObject, user_object
 from endpoints_pipeline.api.representation import answer
 from endpoints_pipeline.catalog.records import Activity, Change
 from endpoints_pipeline.errors import InvalidInput
+
+Text = Annotated[str | None, Query(), WithJsonSchema({"type": "string"})]
 
 router = APIRouter(prefix="/api/projects/{project_id}", tags=["activity log"])
 
@@ -86,8 +88,8 @@ def list_activities(
     request: Request,
     application: App,
     access: ReadActivity,
-    scope: Annotated[str | None, Query(description="Only changes of this kind of thing: `Endpoint`, …")] = None,
-    item_id: Annotated[str | None, Query(description="Only changes of the thing with this id.")] = None,
+    scope: Annotated[Text, Query(description="Only changes of this kind of thing: `Endpoint`, …")] = None,
+    item_id: Annotated[Text, Query(description="Only changes of the thing with this id.")] = None,
     limit: LimitText = None,
     offset: OffsetText = None,
 ) -> Response:

@@ -90,6 +90,10 @@ EndpointName = Annotated[str, Depends(_endpoint_name)]
 Body = Annotated[bytes, Depends(_body)]
 #: A number in the query string, as text: what is wrong with it is said in the contract's own ways.
 IntegerText = Annotated[str | None, Query(), WithJsonSchema({"type": "integer"})]
+#: ``?version=``
+VersionText = Annotated[
+    str | None, Query(description="The version instead of the current one."), WithJsonSchema({"type": "integer"})
+]
 
 
 def integer(text: str) -> int | None:

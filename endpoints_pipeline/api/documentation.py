@@ -45,10 +45,11 @@ def errors(*statuses: int, version: bool = False) -> Responses:
             "model": ErrorObject | VersionErrorObject,
         }
     told[429]["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
-    # FastAPI would add a 422 of its own shape, which this API never answers
-    told["default"] = {"description": "Any other failure.", "model": ErrorObject}
     return told
 
+
+#: For every route. Without it FastAPI would add a 422 of its own shape, which this API never answers.
+ANY_ERROR: Responses = {"default": {"description": "Any other failure.", "model": ErrorObject}}
 
 _WORDS: dict[int, tuple[str, str, str, str, str | None]] = {
     400: (

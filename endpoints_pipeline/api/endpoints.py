@@ -13,11 +13,11 @@ from endpoints_pipeline.api.context import (
     App,
     Body,
     EndpointName,
-    IntegerText,
+    VersionText,
     integer,
     version_number,
 )
-from endpoints_pipeline.api.documentation import ErrorObject, errors
+from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.models import EndpointBody, VersionBody, parse_definition, parse_request, request_body
 from endpoints_pipeline.api.pages import LimitText, OffsetText, asked_for
 from endpoints_pipeline.api.paths import PREFIX
@@ -39,7 +39,12 @@ router = APIRouter(prefix=PREFIX, tags=["endpoints"])
 
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
-BooleanText = Annotated[str | None, Query(), WithJsonSchema({"type": "boolean"})]
+ActiveText = Annotated[
+    str | None, Query(description="Only active ones, or only inactive ones."), WithJsonSchema({"type": "boolean"})
+]
+AuthorText = Annotated[
+    str | None, Query(description="Only those that this user made, by id."), WithJsonSchema({"type": "integer"})
+]
 
 
 @router.get("", operation_id="endpoints_list", response_model=EndpointPage, responses=errors(400))
@@ -47,8 +52,8 @@ def list_endpoints(
     request: Request,
     application: App,
     access: ReadEndpoints,
-    is_active: BooleanText = None,
-    created_by: IntegerText = None,
+    is_active: ActiveText = None,
+    created_by: AuthorText = None,
     limit: LimitText = None,
     offset: OffsetText = None,
 ) -> Response:
@@ -56,7 +61,7 @@ def list_endpoints(
     part = asked_for(limit, offset)
     found, count = application.catalog.endpoints.list(
         access.project_id,
-        is_active=boolean(is_active, "is_active"),
+        is_active=active(is_active),
         created_by=author(created_by),
         limit=part.limit,
         offset=part.offset,
@@ -87,7 +92,7 @@ def create_endpoint(application: App, access: WriteEndpoints, body: Body) -> Res
     responses=errors(400, version=True),
 )
 def retrieve_endpoint(
-    application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: IntegerText = None
+    application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: VersionText = None
 ) -> Response:
     """An endpoint with its current version; with `version` (here, or in a JSON body, which wins) one version of it."""
     endpoint = application.catalog.endpoints.get(access.project_id, name)
@@ -112,7 +117,7 @@ def retrieve_endpoint(
     openapi_extra=request_body(EndpointBody),
 )
 def update_endpoint(
-    application: App, access: WriteEndpoints, name: EndpointName, body: Body, version: IntegerText = None
+    application: App, access: WriteEndpoints, name: EndpointName, body: Body, version: VersionText = None
 ) -> Response:
     """Change what the body names, and nothing else; PUT and PATCH are the same.
 
@@ -141,7 +146,7 @@ def delete_endpoint(application: App, access: WriteEndpoints, name: EndpointName
     operation_id="endpoints_bulk_update_tags",
     status_code=405,
     response_model=None,
-    responses={405: {"description": "Always.", "content": {"application/json": {}}}, "default": {"model": ErrorObject}},
+    responses={405: {"description": "Always.", "content": {"application/json": {}}}},
 )
 def bulk_update_tags(access: WriteEndpoints) -> Response:
     """Never allowed: tags are set with the endpoint."""
@@ -185,11 +190,11 @@ def wanted_version(body: bytes, text: str | None) -> int | None:
     return version_number(str(sent))
 
 
-def boolean(text: str | None, attr: str) -> bool | None:
+def active(text: str | None) -> bool | None:
     if not text:
         return None
     if text.lower() not in _BOOLEANS:
-        raise InvalidInput(f"Must be true or false, got: {text}", attr=attr)
+        raise InvalidInput(f"Must be true or false, got: {text}", attr="is_active")
     return _BOOLEANS[text.lower()]
 
 

@@ -22,7 +22,7 @@ router = APIRouter(prefix=PREFIX, tags=["endpoints"])
 WINDOW = timedelta(days=184)
 
 
-class QueryStatus(BaseModel):
+class ExecutionTimesStatus(BaseModel):
     """The status object of the original's asynchronous queries; here the answer is always complete."""
 
     complete: bool = True
@@ -44,7 +44,7 @@ class QueryStatus(BaseModel):
 
 
 class ExecutionTimes(BaseModel):
-    query_status: QueryStatus
+    query_status: ExecutionTimesStatus
     kinds: dict[str, ExecutionKind] = Field(description="Which kind each endpoint's newest execution was.")
 
 
@@ -65,7 +65,7 @@ def last_execution_times(application: App, access: ReadEndpoints, body: Body) ->
     for name in names:
         _check(name)
     found = application.catalog.executions.last(access.project_id, names, application.clock() - WINDOW) if names else []
-    status = QueryStatus(
+    status = ExecutionTimesStatus(
         results=[(execution.name, execution.started_at) for execution in found] if names else None,
         team_id=access.project_id,
     )

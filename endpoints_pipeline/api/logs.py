@@ -24,6 +24,8 @@ _LARGEST_PAGE = 500
 
 TimeText = Annotated[str | None, Query(), WithJsonSchema({"type": "string", "format": "date-time"})]
 
+Text = Annotated[str | None, Query(), WithJsonSchema({"type": "string"})]
+
 
 class LogObject(BaseModel):
     """One line. Values of variables are never in it."""
@@ -61,15 +63,13 @@ def list_logs(
     name: EndpointName,
     after: Annotated[TimeText, Query(description="Only younger entries.")] = None,
     before: Annotated[TimeText, Query(description="Only older entries.")] = None,
-    instance_id: Annotated[str | None, Query(description="Only the entries of one execution.")] = None,
-    level: Annotated[
-        str | None, Query(description="Levels, separated by commas: DEBUG, LOG, INFO, WARN, ERROR.")
-    ] = None,
-    search: Annotated[str | None, Query(description="Only messages with this text, in upper or lower case.")] = None,
+    instance_id: Annotated[Text, Query(description="Only the entries of one execution.")] = None,
+    level: Annotated[Text, Query(description="Levels, separated by commas: DEBUG, LOG, INFO, WARN, ERROR.")] = None,
+    search: Annotated[Text, Query(description="Only messages with this text, in upper or lower case.")] = None,
     limit: Annotated[
         str | None,
-        Query(description="Entries per page."),
-        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _LARGEST_PAGE, "default": _PAGE_SIZE}),
+        Query(description=f"Entries per page: {_PAGE_SIZE} unless given."),
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": _LARGEST_PAGE}),
     ] = None,
     offset: OffsetText = None,
 ) -> Response:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from endpoints_pipeline.api.auth import ReadEndpoints
-from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText, version_number
+from endpoints_pipeline.api.context import App, Body, EndpointName, VersionText, version_number
 from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.models import PreviewBody, parse_request, request_body
 from endpoints_pipeline.api.paths import PREFIX
@@ -115,7 +115,7 @@ def materialization_conditions(access: ReadEndpoints) -> Response:
     responses=errors(400, version=True),
 )
 def materialization_status(
-    application: App, access: ReadEndpoints, name: EndpointName, version: IntegerText = None
+    application: App, access: ReadEndpoints, name: EndpointName, version: VersionText = None
 ) -> Response:
     """How far the materialization of the current version, or of `version`, has come."""
     endpoint = application.catalog.endpoints.get(access.project_id, name)
@@ -133,7 +133,7 @@ def materialization_status(
     openapi_extra=request_body(PreviewBody, required=False),
 )
 def materialization_preview(
-    application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: IntegerText = None
+    application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: VersionText = None
 ) -> Response:
     """What materializing the current version, or `version`, would keep and how runs would read it; changes nothing."""
     endpoint = application.catalog.endpoints.get(access.project_id, name)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from endpoints_pipeline.api.auth import ReadEndpoints
 from endpoints_pipeline.api.column_types import Schema, any_of, json_schema
-from endpoints_pipeline.api.context import App, EndpointName, IntegerText, version_number
+from endpoints_pipeline.api.context import App, EndpointName, VersionText, version_number
 from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.paths import PREFIX
 from endpoints_pipeline.catalog.records import Endpoint
@@ -37,7 +37,7 @@ _VALUES: Mapping[VariableType, Schema] = {
     responses=errors(400, version=True),
 )
 def endpoint_openapi(
-    application: App, access: ReadEndpoints, name: EndpointName, version: IntegerText = None
+    application: App, access: ReadEndpoints, name: EndpointName, version: VersionText = None
 ) -> Response:
     """The OpenAPI 3.0 document of one endpoint: its variables, and its rows with a type for each column."""
     endpoint = application.catalog.endpoints.get(access.project_id, name)

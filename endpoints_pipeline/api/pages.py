@@ -23,13 +23,13 @@ LARGEST_PAGE = 1000
 # text, like every number in a query string: what is wrong with it is said in the contract's own ways
 LimitText = Annotated[
     str | None,
-    Query(description="Results per page; more than the most is the most."),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE_SIZE}),
+    Query(description=f"Results per page: {PAGE_SIZE} unless given, and never more than {LARGEST_PAGE}."),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
 ]
 OffsetText = Annotated[
     str | None,
     Query(description="Where the page begins."),
-    WithJsonSchema({"type": "integer", "minimum": 0, "default": 0}),
+    WithJsonSchema({"type": "integer", "minimum": 0}),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from endpoints_pipeline.api.auth import WriteEndpoints
-from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText, version_number
+from endpoints_pipeline.api.context import App, Body, EndpointName, VersionText, version_number
 from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.models import RefreshBody, parse_request, request_body
 from endpoints_pipeline.api.paths import PREFIX
@@ -23,7 +23,7 @@ router = APIRouter(prefix=PREFIX, tags=["materialization"])
     openapi_extra=request_body(RefreshBody, required=False),
 )
 def refresh_endpoint(
-    application: App, access: WriteEndpoints, name: EndpointName, body: Body, version: IntegerText = None
+    application: App, access: WriteEndpoints, name: EndpointName, body: Body, version: VersionText = None
 ) -> Response:
     """Ask for a new snapshot. Asking again before it has begun is the same request."""
     application.catalog.endpoints.get(access.project_id, name)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import WithJsonSchema
 
 from endpoints_pipeline.api.auth import ReadEndpoints, WriteEndpoints
-from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText, integer
+from endpoints_pipeline.api.context import App, Body, EndpointName, integer
 from endpoints_pipeline.api.documentation import errors
-from endpoints_pipeline.api.endpoints import BooleanText, author, boolean, update
+from endpoints_pipeline.api.endpoints import ActiveText, AuthorText, active, author, update
 from endpoints_pipeline.api.models import EndpointBody, parse_definition, request_body
 from endpoints_pipeline.api.pages import LimitText, OffsetText, asked_for
 from endpoints_pipeline.api.paths import PREFIX
 from endpoints_pipeline.api.representation import VersionObject, VersionPage, answer, version_object
 from endpoints_pipeline.errors import InvalidInput, NotFound
+
+Number = Annotated[str, Path(description="The version."), WithJsonSchema({"type": "integer"})]
 
 router = APIRouter(prefix=f"{PREFIX}/{{name}}/versions", tags=["versions"])
 
@@ -23,8 +28,8 @@ def list_versions(
     application: App,
     access: ReadEndpoints,
     name: EndpointName,
-    is_active: BooleanText = None,
-    created_by: IntegerText = None,
+    is_active: ActiveText = None,
+    created_by: AuthorText = None,
     limit: LimitText = None,
     offset: OffsetText = None,
 ) -> Response:
@@ -34,7 +39,7 @@ def list_versions(
     found, count = application.catalog.endpoints.versions(
         access.project_id,
         name,
-        is_active=boolean(is_active, "is_active"),
+        is_active=active(is_active),
         created_by=author(created_by),
         limit=part.limit,
         offset=part.offset,
@@ -49,7 +54,7 @@ def list_versions(
     response_model=VersionObject,
     responses=errors(version=True),
 )
-def retrieve_version(application: App, access: ReadEndpoints, name: EndpointName, number: str) -> Response:
+def retrieve_version(application: App, access: ReadEndpoints, name: EndpointName, number: Number) -> Response:
     """One version of an endpoint; the same as `?version=`."""
     return answer(version_object(application.catalog.endpoints.get(access.project_id, name, _version(number))))
 
@@ -68,7 +73,9 @@ def retrieve_version(application: App, access: ReadEndpoints, name: EndpointName
     responses=errors(400, 413, 415),
     openapi_extra=request_body(EndpointBody),
 )
-def update_version(application: App, access: WriteEndpoints, name: EndpointName, number: str, body: Body) -> Response:
+def update_version(
+    application: App, access: WriteEndpoints, name: EndpointName, number: Number, body: Body
+) -> Response:
     """Change one version; the same as an update of the endpoint with that `version`."""
     version = _version(number)
     endpoint = application.catalog.endpoints.get(access.project_id, name)
