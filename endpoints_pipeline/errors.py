@@ -89,6 +89,16 @@ class EngineBusy(EngineError):
     transient = True
 
 
+class TooManyRuns(EndpointsError):
+    """The project has as many runs under way as it may have."""
+
+    transient = True
+
+
+class RunCancelled(EndpointsError):
+    """Somebody cancelled the run while it went on."""
+
+
 class EngineUnavailable(EngineError):
     """ClickHouse can't be reached, or failed for a reason that isn't the query's."""
 

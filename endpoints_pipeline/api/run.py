@@ -1,72 +1,62 @@
-"""Running an endpoint: the request's checks, in the contract's order (1.6)."""
+"""Running an endpoint (contract 1.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from endpoints_pipeline.api.context import (
-    LARGEST,
-    App,
-    Body,
-    EndpointName,
-    IntegerText,
-    Project,
-    integer,
-)
+from endpoints_pipeline.api.auth import Access, RunEndpoints
+from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText
 from endpoints_pipeline.api.errors import ApiError, PlainError
-from endpoints_pipeline.api.models import RunBody, check_refresh, parse_request, request_body
+from endpoints_pipeline.api.limits import throttle
+from endpoints_pipeline.api.models import request_body
 from endpoints_pipeline.api.paths import PREFIX
-from endpoints_pipeline.api.run_answer import RunAnswer, spliced
-from endpoints_pipeline.errors import InvalidInput, NotFound, VersionNotFound
+from endpoints_pipeline.api.query_status import query_status
+from endpoints_pipeline.api.run_answer import RunAccepted, RunAnswer, cache_headers, pieces, response
+from endpoints_pipeline.api.run_body import RunBody, RunQueryString, parse_run
+from endpoints_pipeline.errors import EndpointsError, InvalidInput, VersionNotFound
 from endpoints_pipeline.serving.application import Application
-from endpoints_pipeline.serving.decision import decide
-from endpoints_pipeline.serving.run import RunRequest
+from endpoints_pipeline.serving.decision import Path
+from endpoints_pipeline.serving.request import Refresh, RunRequest
+from endpoints_pipeline.serving.run import Plan
 
-router = APIRouter(prefix=PREFIX, tags=["endpoints"])
+router = APIRouter(prefix=PREFIX, tags=["run"])
 
-_SMALLEST = {"version": 1, "limit": 1, "offset": 0}
 _VARIABLE = "variables."
-
-
-@dataclass(frozen=True, slots=True)
-class _QueryString:
-    """What the query string says; the body wins over each of them."""
-
-    numbers: Mapping[str, str | None]
-    refresh: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @router.get("/{name}/run", response_model=RunAnswer)
 def run_by_get(
     request: Request,
     application: App,
-    project_id: Project,
+    access: RunEndpoints,
     name: EndpointName,
     body: Body,
     version: IntegerText = None,
     limit: IntegerText = None,
     offset: IntegerText = None,
-    refresh: Annotated[str | None, Query()] = None,
+    refresh: Annotated[str | None, Query(json_schema_extra={"enum": list(Refresh)})] = None,
 ) -> Response:
-    """The endpoint's rows, as with POST."""
+    """The endpoint's rows, as with POST. `variables.NAME=` gives a variable's value; `If-None-Match` may save rows."""
     variables = {key: value for key, value in request.query_params.items() if key.startswith(_VARIABLE)}
-    query = _QueryString(
+    query = RunQueryString(
         {"version": version, "limit": limit, "offset": offset},
         refresh=refresh,
         variables={key.removeprefix(_VARIABLE): value for key, value in variables.items()},
     )
-    return _run(application, project_id, name, body, query)
+    plan = _plan(request, application, access, name, body, query)
+    if unchanged := _unchanged(application, plan, request.headers):
+        return unchanged
+    return _answer(application, plan)
 
 
 @router.post("/{name}/run", response_model=RunAnswer, openapi_extra=request_body(RunBody, required=False))
 def run_by_post(
+    request: Request,
     application: App,
-    project_id: Project,
+    access: RunEndpoints,
     name: EndpointName,
     body: Body,
     version: IntegerText = None,
@@ -74,63 +64,59 @@ def run_by_post(
     offset: IntegerText = None,
 ) -> Response:
     """The endpoint's rows, from its snapshot or from the source; `served` says which and why."""
-    return _run(
-        application, project_id, name, body, _QueryString({"version": version, "limit": limit, "offset": offset})
-    )
+    query = RunQueryString({"version": version, "limit": limit, "offset": offset})
+    return _answer(application, _plan(request, application, access, name, body, query))
 
 
-def _run(application: Application, project_id: int, name: str, raw: bytes, query: _QueryString) -> Response:
+def _plan(
+    request: Request, application: Application, access: Access, name: str, raw: bytes, query: RunQueryString
+) -> Plan:
+    """The checked run, counted against the caller's limits: those of snapshots are wider (contract 5.3)."""
     try:
-        body = parse_request(RunBody, raw)
-        wanted = _wanted(body, query)
-    except (ApiError, PlainError, InvalidInput):
+        plan = _checked(application, access.project_id, name, raw, query)
+    except (ApiError, PlainError, EndpointsError):
+        throttle(request, access, materialized=False)
+        raise
+    throttle(request, access, materialized=plan.decision.path is Path.MATERIALIZED)
+    return plan
+
+
+def _checked(application: Application, project_id: int, name: str, raw: bytes, query: RunQueryString) -> Plan:
+    try:
+        wanted: RunRequest = parse_run(raw, query)
+    except (ApiError, PlainError, InvalidInput) as error:
         # an unknown endpoint comes before anything that is wrong with the request; a good request is spared the look
-        _require_runnable(application, project_id, name)
+        application.runner.reject(project_id, name, str(error))
         raise
     try:
-        _refuse_inputs(application, project_id, name, wanted, body, query)
-        found = application.runner.run(project_id, name, wanted)
+        return application.runner.plan(project_id, name, wanted)
     except VersionNotFound as error:
-        _require_runnable(application, project_id, name)
         raise PlainError(404, str(error), current_version=error.current_version) from error
-    return spliced(found, wanted)
 
 
-def _require_runnable(application: Application, project_id: int, name: str) -> None:
-    if not application.catalog.endpoints.get(project_id, name).is_active:
-        raise NotFound(f"Endpoint '{name}' is inactive.")
+def _answer(application: Application, plan: Plan) -> Response:
+    if plan.request.refresh.is_async and not application.runner.has_cached(plan):
+        run = application.tracked_runs.start(plan, pieces)
+        version = plan.endpoint.version
+        accepted = RunAccepted(
+            query_status=query_status(run),
+            name=plan.endpoint.name,
+            execution_id=run.execution_id,
+            endpoint_version=version.version,
+            endpoint_version_created_at=version.created_at,
+        )
+        return Response(accepted.model_dump_json(), 202, media_type="application/json")
+    return response(application.tracked_runs.answer(plan), now=application.clock())
 
 
-def _wanted(body: RunBody, query: _QueryString) -> RunRequest:
-    direct = check_refresh(body.refresh if body.refresh is not None else query.refresh)
-    version = _number("version", body.version, query.numbers["version"])
-    limit = _number("limit", body.limit, query.numbers["limit"])
-    offset = _number("offset", body.offset, query.numbers["offset"])
-    if offset is not None and limit is None:
-        raise PlainError(400, "offset requires limit to be set")
-    return RunRequest(version=version, direct=direct, limit=limit, offset=offset or 0)
-
-
-def _number(parameter: str, sent: int | None, text: str | None) -> int | None:
-    if sent is None and text is None:
+def _unchanged(application: Application, plan: Plan, sent: Mapping[str, str]) -> Response | None:
+    """304 if the caller has the rows already (RFC 9110, 13.1.2)."""
+    wanted = sent.get("if-none-match")
+    if wanted is None or plan.request.debug or plan.request.refresh.is_async:
         return None
-    number = sent if sent is not None else integer(text or "")
-    if number is None or number < _SMALLEST[parameter] or (number > LARGEST and parameter != "version"):
-        raise PlainError(400, f"Invalid {parameter} parameter: {text if sent is None else sent}")
-    return number
-
-
-def _refuse_inputs(
-    application: Application, project_id: int, name: str, wanted: RunRequest, body: RunBody, query: _QueryString
-) -> None:
-    """Refuse values that no query takes, where the contract's order says so: after all that is the version's state."""
-    variables = {**query.variables, **(body.variables or {})}
-    if not variables and not body.filters_override:
-        return
-    endpoint = application.catalog.endpoints.get(project_id, name, wanted.version)
-    if not endpoint.is_active or not endpoint.version.is_active:
-        return  # the runner says so
-    if body.filters_override:
-        raise InvalidInput("Not allowed for HogQL endpoints. Use variables instead.", attr="filters_override")
-    decide(endpoint.version, direct=wanted.direct, now=application.clock())
-    raise InvalidInput(f"Unknown variable(s): {', '.join(sorted(variables))}", attr="variables")
+    known = application.runner.known(plan)
+    if known is None or not (wanted.strip() == "*" or known.etag in [one.strip() for one in wanted.split(",")]):
+        return None
+    application.runner.note_unchanged(plan)
+    headers = cache_headers(known.etag, known.computed_at, known.fresh_until, application.clock())
+    return Response(status_code=304, headers=headers)

@@ -62,7 +62,13 @@ def plan(application: Application, file: DefinitionFile) -> NewEndpoint | Endpoi
     if endpoint is not None and _is_as_defined(endpoint, file):
         return endpoint
     try:
-        query = check_query(application.engine, file.query_object, materialized=file.is_materialized)
+        query = check_query(
+            application.catalog,
+            application.engine,
+            application.settings.project_id,
+            file.query_object,
+            materialized=file.is_materialized,
+        )
     except InvalidInput as error:
         raise InvalidInput(f"{file.path}: {error}", attr=error.attr, code=error.code) from error
     if endpoint is None:
@@ -111,7 +117,8 @@ def apply(
 def _is_as_defined(endpoint: Endpoint, file: DefinitionFile) -> bool:
     version = endpoint.version
     wish = version.materialization if version.is_materialized else None
-    query = {key: value for key, value in version.query.items() if value is not None}
+    derived = () if "variables" in file.query_object else ("variables",)  # brought in step with the SQL on publishing
+    query = {key: value for key, value in version.query.items() if value is not None and key not in derived}
     return (
         query == file.query_object
         and endpoint.is_active is file.is_active

@@ -12,7 +12,7 @@ import typer
 from endpoints_pipeline.cli.output import AsJson, print_table
 
 if TYPE_CHECKING:
-    from endpoints_pipeline.serving.run import Answer
+    from endpoints_pipeline.serving.answer import Answer
 
 _SHOWN_ROWS = 50
 
@@ -23,6 +23,9 @@ def run(
     direct: Annotated[bool, typer.Option("--direct", help="Ask the source, even if there is a snapshot.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows at most.")] = None,
     offset: Annotated[int, typer.Option(min=0, help="Rows to skip.")] = 0,
+    variable: Annotated[
+        list[str] | None, typer.Option("--variable", help="A variable's value, as NAME=VALUE; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run an endpoint and print its rows.
@@ -30,21 +33,42 @@ def run(
     A table holds the first 50 of them; JSON holds all.
     """
     from endpoints_pipeline.cli.session import begin, opened_application
-    from endpoints_pipeline.serving.run import RunRequest
+    from endpoints_pipeline.serving.request import Refresh, RunRequest
 
     settings = begin()
     wanted = limit if as_json else min(limit or _SHOWN_ROWS, _SHOWN_ROWS)
-    request = RunRequest(version=version, direct=direct, limit=wanted, offset=offset)
+    request = RunRequest(
+        version=version,
+        refresh=Refresh.DIRECT if direct else Refresh.CACHE,
+        limit=wanted,
+        offset=offset,
+        variable_texts=_values(variable or []),
+    )
     with opened_application(settings) as application:
         answer = application.runner.run(settings.project_id, name, request)
-    if as_json:
-        _print_json(answer)
-    else:
-        _print_table(answer, is_cut=answer.has_more and wanted != limit)
+        if as_json:
+            _print_json(answer)
+        else:
+            _print_table(answer, is_cut=answer.has_more and wanted != limit)
+
+
+def _values(texts: list[str]) -> dict[str, str]:
+    values = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not given:
+            raise typer.BadParameter(f"Give NAME=VALUE, not {text}.", param_hint="--variable")
+        values[name] = value
+    return values
 
 
 def _print_json(answer: Answer) -> None:
-    """The keys of an HTTP answer. The rows are the engine's own bytes."""
+    """The keys of an HTTP answer. The rows are the engine's own bytes, and come first: they may be many."""
+    sys.stdout.flush()
+    out = sys.stdout.buffer
+    out.write(b'{"results": [')
+    for piece in answer.chunks():
+        out.write(piece)
     facts = {
         "name": answer.endpoint.name,
         "columns": [column.name for column in answer.columns],
@@ -55,11 +79,7 @@ def _print_json(answer: Answer) -> None:
         "served": asdict(answer.served)
         | {"snapshot_at": answer.served.snapshot_at.isoformat() if answer.served.snapshot_at else None},
     }
-    sys.stdout.flush()
-    out = sys.stdout.buffer
-    out.write(json.dumps(facts, ensure_ascii=False).encode()[:-1])
-    for piece in (b', "results": [', answer.rows.data, b"]}\n"):
-        out.write(piece)
+    out.write(b"], " + json.dumps(facts, ensure_ascii=False).encode()[1:] + b"\n")
     out.flush()
 
 
@@ -68,7 +88,7 @@ def _print_table(answer: Answer, *, is_cut: bool) -> None:
 
     from endpoints_pipeline.cli.formats import age_text
 
-    rows = json.loads(b"[" + answer.rows.data + b"]")
+    rows = json.loads(b"[" + b"".join(answer.chunks()) + b"]")
     names = [column.name for column in answer.columns]
     numeric = [
         name for position, name in enumerate(names) if any(isinstance(row[position], int | float) for row in rows)
@@ -77,7 +97,7 @@ def _print_table(answer: Answer, *, is_cut: bool) -> None:
     if is_cut:
         typer.echo("There are more rows: see them with --offset, or all with --json.")
     served = answer.served
-    count = f"{answer.rows.count} row{'' if answer.rows.count == 1 else 's'}"
+    count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
     line = f"{count} served {served.path} ({served.reason}), version {served.version}."
     if served.age_seconds is not None:
         line += f" The snapshot is {age_text(timedelta(seconds=served.age_seconds))} old"

@@ -9,6 +9,7 @@ from endpoints_pipeline.catalog import Catalog, open_catalog
 from endpoints_pipeline.clock import Clock, utc_now
 from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.serving.run import Runner
+from endpoints_pipeline.serving.tracked import TrackedRuns
 from endpoints_pipeline.settings import Settings
 from endpoints_pipeline.snapshots.objects import Bucket, make_s3_client
 from endpoints_pipeline.snapshots.read import SnapshotReader
@@ -27,9 +28,12 @@ class Application:
     bucket: Bucket
     reader: SnapshotReader
     runner: Runner
+    tracked_runs: TrackedRuns
     refresher: Refresher
 
     def close(self) -> None:
+        self.tracked_runs.close()
+        self.runner.close()
         self.engine.close()
         self.catalog.close()
 
@@ -48,11 +52,12 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
     catalog = open_catalog(
         settings.resolved_catalog_dsn, timeout=settings.catalog_timeout, auto_migrate=settings.catalog_auto_migrate
     )
-    catalog.endpoints.ensure_project(settings.project_id, "default", clock())
+    catalog.projects.ensure(settings.project_id, "default", clock())
     client = s3_client or make_s3_client(settings)
     engine = Engine(settings, make_s3_client=lambda: client)
     bucket = Bucket(client, settings.s3_bucket)
     reader = SnapshotReader(engine=engine, bucket=bucket)
+    runner = Runner(settings=settings, catalog=catalog, engine=engine, reader=reader, clock=clock)
     return Application(
         settings=settings,
         clock=clock,
@@ -60,12 +65,9 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
         engine=engine,
         bucket=bucket,
         reader=reader,
-        runner=Runner(
-            settings=settings,
-            catalog=catalog,
-            engine=engine,
-            reader=reader,
-            clock=clock,
+        runner=runner,
+        tracked_runs=TrackedRuns(
+            settings=settings, catalog=catalog, engine=engine, bucket=bucket, runner=runner, clock=clock
         ),
         refresher=Refresher(settings=settings, catalog=catalog, engine=engine, bucket=bucket, clock=clock),
     )

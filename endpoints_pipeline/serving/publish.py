@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery
 from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.errors import InvalidInput, QueryError
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, PERIODS, WORDS
-from endpoints_pipeline.snapshots.storable import require_storable
+from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.variables import Bound
+from endpoints_pipeline.serving.eligibility import require_eligible
+from endpoints_pipeline.serving.source import prepare
+from endpoints_pipeline.serving.variables import definitions, describing, sync_query
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
 # The keys of a HogQLQuery after the original's model expansion: absent ones are echoed as null (contract 1.16).
 _QUERY_KEYS = ("explain", "filters", "modifiers", "name", "response", "tags", "values", "variables", "version")
-_VARIABLE = re.compile(r"\{\s*variables\b")
 _QUERY_KIND = "HogQLQuery"
 
 
@@ -34,8 +38,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_query(engine: Engine, query: Mapping[str, Any], *, materialized: bool) -> CheckedQuery:
+def check_query(
+    catalog: Catalog, engine: Engine, project_id: int, query: Mapping[str, Any], *, materialized: bool
+) -> CheckedQuery:
     """Check a query before it is kept: one SELECT over known tables that the engine can describe (contract 2.2, 10.14).
+
+    Its variables are brought in step with its SQL (contract 2.3).
 
     Raises:
         InvalidInput: With ``attr="query"``; ``code`` is the engine's name of the error if it has one.
@@ -48,21 +56,23 @@ def check_query(engine: Engine, query: Mapping[str, Any], *, materialized: bool)
     sql = query.get("query")
     if not isinstance(sql, str) or not sql.strip():
         raise InvalidInput("Query is empty or invalid.", attr="query")
+    synced = sync_query(catalog, project_id, query, sql)
+    columns = _described(engine, sql, describing(definitions(catalog, project_id, synced).values()))
+    if materialized:
+        require_eligible(sql, columns)
+    expanded = {**dict.fromkeys(_QUERY_KEYS), **synced}
+    return CheckedQuery(query=expanded, sql=sql, columns=columns)
+
+
+def _described(engine: Engine, sql: str, bounds: Mapping[str, Bound]) -> Sequence[Column]:
     try:
-        columns = engine.describe(engine.canonical(sql))
-    except InvalidInput as error:
-        if error.code == "SYNTAX_ERROR" and _VARIABLE.search(sql):
-            # only now: inside a string or a comment it is plain text
-            raise InvalidInput("Invalid HogQL query: {variables.…} is not supported yet.", attr="query") from error
+        return prepare(engine, sql, bounds).columns
+    except InvalidInput:
         raise
     except QueryError as error:
         raise InvalidInput(
             f"Invalid HogQL query: {error}", attr="query", code=error.engine_name or "invalid_input"
         ) from error
-    if materialized:
-        require_storable(columns)
-    expanded = {**dict.fromkeys(_QUERY_KEYS), **query}
-    return CheckedQuery(query=expanded, sql=sql, columns=columns)
 
 
 def check_frequency(word: str) -> str:

@@ -1,73 +1,104 @@
-"""Runs: a caller asks for an endpoint's rows, and gets them from its snapshot or from the source."""
+"""Runs: a caller asks for an endpoint's rows, and gets them from the cache, from its snapshot or from the source.
+
+``plan`` checks the request and chooses the path, ``answer`` gets the rows. An execution counts once its plan stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
 
 from endpoints_pipeline.catalog import Catalog
-from endpoints_pipeline.catalog.records import Endpoint, Execution, ExecutionKind, Outcome, Snapshot
+from endpoints_pipeline.catalog.records import Endpoint
 from endpoints_pipeline.clock import Clock
 from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.engine.rows import JsonRows
 from endpoints_pipeline.engine.types import json_columns
-from endpoints_pipeline.errors import CatalogUnavailable, EndpointsError, EngineBusy, InvalidInput, NotFound
+from endpoints_pipeline.errors import (
+    EndpointsError,
+    EngineBusy,
+    InvalidInput,
+    NotFound,
+    RunCancelled,
+    TooManyRuns,
+    VersionNotFound,
+)
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.variables import Bound
+from endpoints_pipeline.serving.answer import Answer
+from endpoints_pipeline.serving.cache import CachedResult, ResultCache, cache_key
+from endpoints_pipeline.serving.concurrency import Concurrency
 from endpoints_pipeline.serving.decision import Decision, Path, Reason, decide
+from endpoints_pipeline.serving.recording import Recorder
+from endpoints_pipeline.serving.request import RunRequest
+from endpoints_pipeline.serving.source import prepare
+from endpoints_pipeline.serving.spool import OpenRows, Spool
+from endpoints_pipeline.serving.variables import definitions, values
 from endpoints_pipeline.settings import Settings
 from endpoints_pipeline.snapshots.read import SnapshotReader
 
 _log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What a caller asks for; ``limit`` and ``offset`` page within the rows that the SQL itself leaves."""
-
-    version: int | None = None
-    direct: bool = False
-    limit: int | None = None
-    offset: int = 0
+_READERS = 64  # threads that read the engine; its handles bound how many do at once
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """Which path answered and why (contract 10.1). Ages are in seconds."""
+class Plan:
+    """A run that passed validation: what to answer from, and under which values.
 
-    path: Path
-    reason: Reason
-    detail: str
-    version: int
-    snapshot_id: str | None
-    snapshot_at: datetime | None
-    age_seconds: float | None
-    target_seconds: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The rows of a run, with everything the caller is told about them."""
+    Attributes:
+        endpoint: What to run.
+        request: What was asked for.
+        execution_id: The run's id.
+        began: When it began.
+        decision: Which path is to answer, and why.
+        bounds: The value of each variable.
+        cache_key: Identifies the result.
+        cancelled: Set by whoever cancels the run.
+    """
 
     endpoint: Endpoint
+    request: RunRequest
     execution_id: str
-    rows: JsonRows
-    columns: Sequence[Column]
-    has_more: bool
-    served: Served
-    computed_at: datetime
-    snapshot: Snapshot | None
+    began: datetime
+    decision: Decision
+    bounds: Mapping[str, Bound]
+    cache_key: str
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def tag(self) -> str:
+        """Names the run's query in the engine."""
+        endpoint = self.endpoint
+        tag = f"run:{self.execution_id}:{endpoint.project_id}/{endpoint.name}/v{endpoint.version.version}"
+        return f"{tag}:{self.request.client_query_id}" if self.request.client_query_id else tag
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    rows: JsonRows
+class Known:
+    """An answer's identity: when its rows were computed, and until when they are fresh."""
+
+    etag: str
+    computed_at: datetime
+    fresh_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows from one path, whole or still coming."""
+
+    spool: Spool
     columns: Sequence[Column]
-    has_more: bool
-    note: str = ""
+    decision: Decision
+    sql: str | None = None
+    row_cap: int | None = None
 
 
 class Runner:
@@ -81,118 +112,253 @@ class Runner:
         self._engine = engine
         self._reader = reader
         self._clock = clock
+        self._recorder = Recorder(catalog, clock)
+        self._cache = ResultCache(settings.cache_memory)
+        self._concurrency = Concurrency(
+            {Path.INLINE: settings.concurrent_inline_runs, Path.MATERIALIZED: settings.concurrent_materialized_runs}
+        )
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reader")
+
+    def close(self) -> None:
+        self._readers.shutdown()
 
     def run(self, project_id: int, name: str, request: RunRequest) -> Answer:
-        """Answer a run and record its execution, also when it fails after it was accepted.
+        """Answer a run: ``plan`` and ``answer`` in one. Raises what they raise."""
+        return self.answer(self.plan(project_id, name, request))
+
+    def plan(self, project_id: int, name: str, request: RunRequest) -> Plan:
+        """Check a request, in the contract's order (1.6), and choose what answers it.
 
         Raises:
             NotFound: No such endpoint, or it is inactive.
             VersionNotFound: It has no such version.
-            InvalidInput: The request contradicts the endpoint's state.
-            EngineError: The query failed; the message is the engine's.
+            InvalidInput: The request contradicts the endpoint's state or its variables; the endpoint's log says so.
         """
-        endpoint = self._catalog.endpoints.get(project_id, name, request.version)
+        try:
+            endpoint = self._catalog.endpoints.get(project_id, name, request.version)
+        except VersionNotFound as error:
+            self.reject(project_id, name, str(error))
+            raise
         if not endpoint.is_active:
             raise NotFound(f"Endpoint '{name}' is inactive.")
-        if not endpoint.version.is_active:
-            raise InvalidInput(f"Version {endpoint.version.version} is inactive and cannot be executed.")
-        began = self._clock()
-        decision = decide(endpoint.version, direct=request.direct, now=began)
-        execution_id = str(uuid4())
         try:
-            found, decision = self._from_snapshot(endpoint, decision, request)
-            if found is None:
-                found = self._from_source(endpoint, request)
-        except EndpointsError as error:
-            self._record(execution_id, endpoint, began, decision, error=error)
+            return self._plan(endpoint, request)
+        except InvalidInput as error:
+            self._recorder.rejection(endpoint.id, str(error))
             raise
-        served = _served(endpoint, decision, found.note)
-        self._record(execution_id, endpoint, began, decision, rows=found.rows)
-        return Answer(
-            endpoint=endpoint,
-            execution_id=execution_id,
-            rows=found.rows,
+
+    def reject(self, project_id: int, name: str, reason: str) -> None:
+        """Note in the endpoint's log that a request was refused before it could be planned.
+
+        Raises:
+            NotFound: No such endpoint, or it is inactive: that comes before anything that is wrong with a request.
+        """
+        endpoint = self._catalog.endpoints.get(project_id, name)
+        if not endpoint.is_active:
+            raise NotFound(f"Endpoint '{name}' is inactive.")
+        self._recorder.rejection(endpoint.id, reason)
+
+    def answer(self, plan: Plan) -> Answer:
+        """The rows of a plan, and a record of the execution, also when it fails.
+
+        Raises:
+            TooManyRuns: The project has too many runs under way.
+            RunCancelled: Somebody cancelled it.
+            EngineError: The query failed; the message is the engine's.
+        """
+        if plan.request.refresh.takes_cached and (result := self._cached(plan)) is not None:
+            return self._from_cache(plan, result)
+        if plan.request.refresh.never_computes:
+            return self._from_cache(plan, None)
+        try:
+            found, whole = self._compute(plan)
+        except BaseException as error:
+            cause = self._cause(plan, error)
+            self._recorder.execution(plan, _failed(plan.decision, cause), error=cause)
+            raise cause from error
+        answer = Answer(
+            endpoint=plan.endpoint,
+            request=plan.request,
+            execution_id=plan.execution_id,
+            decision=found.decision,
             columns=found.columns,
-            has_more=found.has_more,
-            served=served,
+            rows=JsonRows(found.spool.whole(), found.spool.count, found.spool.more) if whole else found.spool,
             computed_at=self._clock(),
-            snapshot=decision.snapshot if decision.path is Path.MATERIALIZED else None,
+            cached=False,
+            sql=found.sql,
+            cache_key=plan.cache_key,
+            row_cap=found.row_cap,
+            timings={"total": (self._clock() - plan.began).total_seconds()},
         )
+        if whole:
+            found.spool.close()
+            self._keep(plan, answer)
+        found.spool.at_end(lambda: self._record_end(plan, found))
+        return answer
 
-    def _from_snapshot(
-        self, endpoint: Endpoint, decision: Decision, request: RunRequest
-    ) -> tuple[_Rows | None, Decision]:
-        """The snapshot's rows if it is to be used; None if it isn't or can't be, with the decision that says why."""
-        if decision.path is not Path.MATERIALIZED or decision.snapshot is None:
-            return None, decision
-        snapshot = decision.snapshot
-        try:
-            rows = self._reader.json_rows(snapshot, limit=request.limit, offset=request.offset)
-        except EngineBusy:
-            raise
-        except EndpointsError as error:
-            _log.warning("a snapshot could not be read", endpoint=endpoint.name, error=str(error))
-            return None, Decision(
-                Path.MATERIALIZED_FALLBACK,
-                Reason.SNAPSHOT_UNREADABLE,
-                f"The snapshot could not be read, the source was asked instead: {error}",
-                snapshot,
-                decision.age,
+    def has_cached(self, plan: Plan) -> bool:
+        """Whether the answer to ``plan`` is there already, and wanted."""
+        return plan.request.refresh.takes_cached and self._cached(plan) is not None
+
+    def known(self, plan: Plan) -> Known | None:
+        """What an answer to ``plan`` would be, where that is known without computing it (contract 3.7)."""
+        cached = self._cached(plan) if plan.request.refresh.takes_cached else None
+        freshness = timedelta(seconds=plan.endpoint.version.data_freshness_seconds)
+        if plan.decision.path is Path.MATERIALIZED and plan.decision.snapshot is not None:
+            computed_at = cached.computed_at if cached else plan.began
+            return Known(etag_of(plan.cache_key, None), computed_at, plan.decision.snapshot.published_at + freshness)
+        if cached is None:
+            return None
+        return Known(etag_of(plan.cache_key, cached.computed_at), cached.computed_at, cached.computed_at + freshness)
+
+    def note_unchanged(self, plan: Plan) -> None:
+        """Record the execution of a run whose caller has the answer already."""
+        self._recorder.execution(plan, plan.decision, cached=True)
+
+    def _plan(self, endpoint: Endpoint, request: RunRequest) -> Plan:
+        version, began = endpoint.version, self._clock()
+        if not version.is_active:
+            raise InvalidInput(f"Version {version.version} is inactive and cannot be executed.")
+        if request.filters_override:
+            raise InvalidInput("Not allowed for HogQL endpoints. Use variables instead.", attr="filters_override")
+        decision = decide(version, direct=request.refresh.is_direct, now=began)
+        bounds = values(definitions(self._catalog, endpoint.project_id, version.query), request)
+        if request.limit is not None:
+            self._require_pages(version.sql, bounds)
+        snapshot = decision.snapshot if decision.path is Path.MATERIALIZED else None
+        key = cache_key(
+            version.id,
+            snapshot.id if snapshot else None,
+            {name: (bound.type, bound.value) for name, bound in bounds.items()},
+            request.limit,
+            request.offset,
+        )
+        return Plan(endpoint, request, str(uuid4()), began, decision, bounds, key)
+
+    def _require_pages(self, sql: str, bounds: Mapping[str, Bound]) -> None:
+        # the engine's parser decides; a text without the word can be spared the look
+        if "union" in sql.lower() and prepare(self._engine, sql, bounds).is_union:
+            raise InvalidInput(
+                "Pagination is not supported for UNION queries. Wrap the UNION in a subquery: "
+                "SELECT * FROM (SELECT … UNION ALL SELECT …)."
             )
-        has_more = request.limit is not None and request.offset + rows.count < snapshot.rows
-        return _Rows(rows, snapshot.columns, has_more), decision
 
-    def _from_source(self, endpoint: Endpoint, request: RunRequest) -> _Rows:
-        canonical = self._engine.canonical(endpoint.version.sql)
-        columns = self._engine.describe(canonical)
-        ceiling = self._settings.inline_max_rows
-        wanted = ceiling if request.limit is None else min(request.limit, ceiling)
-        # one row more than wanted tells whether there are more
-        sql = f"SELECT {json_columns(columns)} FROM ({canonical}) LIMIT {wanted + 1:d} OFFSET {request.offset:d}"
-        probed = self._engine.json_rows(sql, limit=wanted)
-        capped = probed.more and wanted != request.limit
-        note = f" The answer was cut at {ceiling} rows, the limit of inline runs." if capped else ""
-        return _Rows(probed, columns, probed.more, note)
+    def _cached(self, plan: Plan) -> CachedResult | None:
+        if plan.decision.path is Path.MATERIALIZED:
+            return self._cache.get(plan.cache_key)
+        oldest = plan.began - timedelta(seconds=plan.endpoint.version.data_freshness_seconds)
+        return self._cache.get(plan.cache_key, computed_after=oldest)
 
-    def _record(
-        self,
-        execution_id: str,
-        endpoint: Endpoint,
-        began: datetime,
-        decision: Decision,
-        *,
-        rows: JsonRows | None = None,
-        error: EndpointsError | None = None,
-    ) -> None:
-        execution = Execution(
-            id=execution_id,
-            endpoint_id=endpoint.id,
-            version=endpoint.version.version,
-            kind=ExecutionKind.RUN,
-            outcome=Outcome.ERROR if error else Outcome.SUCCESS,
-            started_at=began,
-            duration_ms=round((self._clock() - began).total_seconds() * 1000),
-            rows=rows.count if rows else None,
-            path=decision.path,
-            error=str(error) if error else None,
-            snapshot_id=decision.snapshot.id if decision.snapshot else None,
+    def _from_cache(self, plan: Plan, result: CachedResult | None) -> Answer:
+        self._recorder.execution(plan, plan.decision, rows=result.count if result else None, cached=result is not None)
+        return Answer(
+            endpoint=plan.endpoint,
+            request=plan.request,
+            execution_id=plan.execution_id,
+            decision=plan.decision,
+            columns=result.columns if result else (),
+            rows=JsonRows(result.data, result.count, result.more) if result else None,
+            computed_at=result.computed_at if result else plan.began,
+            cached=result is not None,
+            sql=None,
+            cache_key=plan.cache_key,
+            row_cap=self._settings.inline_max_rows if plan.decision.path is Path.INLINE else None,
+            timings={"total": (self._clock() - plan.began).total_seconds()},
         )
-        try:
-            self._catalog.executions.record([execution])
-        except CatalogUnavailable as unrecorded:
-            # the caller's rows are there: a record that could not be kept must not take them away
-            _log.error("an execution could not be recorded", execution_id=execution_id, error=str(unrecorded))
+
+    def _keep(self, plan: Plan, answer: Answer) -> None:
+        assert isinstance(answer.rows, JsonRows)
+        if plan.request.refresh.is_direct or answer.decision.path is Path.MATERIALIZED_FALLBACK:
+            return
+        rows = answer.rows
+        self._cache.put(
+            plan.cache_key, CachedResult(rows.data, rows.count, rows.more, answer.columns, answer.computed_at)
+        )
+
+    def _compute(self, plan: Plan) -> tuple[_Found, bool]:
+        """The rows, and whether they are all there."""
+        if plan.decision.path is Path.MATERIALIZED:
+            try:
+                found = self._from_snapshot(plan)
+                return found, found.spool.wait()
+            except (EngineBusy, TooManyRuns):
+                raise
+            except EndpointsError as error:
+                if plan.cancelled.is_set():
+                    raise
+                _log.warning("a snapshot could not be read", endpoint=plan.endpoint.name, error=str(error))
+                plan = replace(plan, decision=_fallback(plan.decision, error))
+        found = self._from_source(plan)
+        return found, found.spool.wait()
+
+    def _from_snapshot(self, plan: Plan) -> _Found:
+        snapshot, request = plan.decision.snapshot, plan.request
+        assert snapshot is not None
+
+        @contextmanager
+        def open_rows() -> Iterator[Iterator[JsonRows]]:
+            with (
+                self._concurrency.slot(plan.endpoint.project_id, Path.MATERIALIZED),
+                self._reader.stream(snapshot, limit=request.limit, offset=request.offset, tag=plan.tag) as blocks,
+            ):
+                yield blocks
+
+        return _Found(self._spool(open_rows), snapshot.columns, plan.decision)
+
+    def _from_source(self, plan: Plan) -> _Found:
+        request, cap = plan.request, self._settings.inline_max_rows
+        prepared = prepare(self._engine, plan.endpoint.version.sql, plan.bounds)
+        wanted = cap if request.limit is None else min(request.limit, cap)
+        # one row more than wanted tells whether there are more
+        page = f"LIMIT {wanted + 1:d} OFFSET {request.offset:d}"
+        sql = f"SELECT {json_columns(prepared.columns)} FROM ({prepared.sql}) {page}"
+
+        @contextmanager
+        def open_rows() -> Iterator[Iterator[JsonRows]]:
+            with (
+                self._concurrency.slot(plan.endpoint.project_id, Path.INLINE),
+                self._engine.stream(sql, prepared.parameters, tag=plan.tag, limit=wanted) as blocks,
+            ):
+                yield blocks
+
+        return _Found(self._spool(open_rows), prepared.columns, plan.decision, prepared.sql, cap)
+
+    def _spool(self, open_rows: OpenRows) -> Spool:
+        spool = Spool(self._settings.answer_memory)
+        spool.start(self._readers, open_rows)
+        return spool
+
+    def _record_end(self, plan: Plan, found: _Found) -> None:
+        error = found.spool.error
+        self._recorder.execution(plan, found.decision, rows=found.spool.count, error=error)
+
+    @staticmethod
+    def _cause(plan: Plan, error: BaseException) -> BaseException:
+        return RunCancelled("The query was cancelled.") if plan.cancelled.is_set() else error
 
 
-def _served(endpoint: Endpoint, decision: Decision, note: str) -> Served:
-    snapshot = decision.snapshot
-    return Served(
-        path=decision.path,
-        reason=decision.reason,
-        detail=decision.detail + note,
-        version=endpoint.version.version,
-        snapshot_id=snapshot.id if snapshot else None,
-        snapshot_at=snapshot.published_at if snapshot else None,
-        age_seconds=round(decision.age.total_seconds(), 3) if decision.age is not None else None,
-        target_seconds=endpoint.version.data_freshness_seconds if endpoint.version.is_materialized else None,
+def etag_of(key: str, computed_at: datetime | None) -> str:
+    """A weak ETag: two answers with it have the same rows, though not the same execution.
+
+    Args:
+        key: The result's cache key.
+        computed_at: When the source gave the rows; None for a snapshot's, which never change.
+    """
+    return f'W/"{key[:32]}{f"-{int(computed_at.timestamp() * 1e6):x}" if computed_at else ""}"'
+
+
+def _failed(decision: Decision, error: BaseException) -> Decision:
+    """The path to blame: a snapshot that can't be read is no failure, so it was the source's (contract 3.6)."""
+    if decision.path is Path.INLINE or isinstance(error, EngineBusy | TooManyRuns | RunCancelled):
+        return decision
+    return replace(decision, path=Path.INLINE)
+
+
+def _fallback(decision: Decision, error: EndpointsError) -> Decision:
+    return Decision(
+        Path.MATERIALIZED_FALLBACK,
+        Reason.SNAPSHOT_UNREADABLE,
+        f"The snapshot could not be read, the source was asked instead: {error}",
+        decision.snapshot,
+        decision.age,
     )

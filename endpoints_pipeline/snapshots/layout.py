@@ -3,6 +3,7 @@
 {prefix}/projects/{project}/endpoints/{name}/v{n}/parts/{snapshot}/part-00000.parquet
 {prefix}/projects/{project}/endpoints/{name}/v{n}/manifests/{snapshot}.json
 {prefix}/projects/{project}/endpoints/{name}/v{n}/current.json
+{prefix}/projects/{project}/results/{execution}.json
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ class VersionLayout:
 
     @property
     def root(self) -> str:
-        base = f"{self.prefix.strip('/')}/" if self.prefix.strip("/") else ""
-        return f"{base}projects/{self.project_id}/endpoints/{self.name}/v{self.version}"
+        return f"{_project(self.prefix, self.project_id)}/endpoints/{self.name}/v{self.version}"
 
     def parts_folder(self, snapshot_id: str) -> str:
         return f"{self.root}/parts/{snapshot_id}/"
@@ -36,3 +36,13 @@ class VersionLayout:
     @property
     def current(self) -> str:
         return f"{self.root}/current.json"
+
+
+def result(prefix: str, project_id: int, execution_id: str) -> str:
+    """The key of an asynchronous run's answer, which is kept for a while only."""
+    return f"{_project(prefix, project_id)}/results/{execution_id}.json"
+
+
+def _project(prefix: str, project_id: int) -> str:
+    base = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    return f"{base}projects/{project_id}"

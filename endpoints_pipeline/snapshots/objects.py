@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _FOOTER_GUESS = 64 * 1024
+_CHUNK = 1024 * 1024
 _MAY_PASS = {"500", "502", "503", "504", "SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
@@ -95,6 +96,24 @@ class Bucket:
         condition: dict[str, Any] = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"}
         with self._translated(key):
             self._client.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json", **condition)
+
+    def upload(self, key: str, body: IO[bytes]) -> None:
+        """Put an object of any size, read from ``body``.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        with self._translated(key):
+            self._client.upload_fileobj(body, self.name, key)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """An object's bytes, piece by piece.
+
+        Raises:
+            StorageError: It is gone or can't be read.
+        """
+        with self._translated(key):
+            yield from self._client.get_object(Bucket=self.name, Key=key)["Body"].iter_chunks(_CHUNK)
 
     def delete_folder(self, folder: str) -> None:
         """Delete every object under ``folder``.

@@ -15,7 +15,7 @@ from endpoints_pipeline.cli.example_data import load_example_data
 from endpoints_pipeline.cli.publish import apply, plan
 from endpoints_pipeline.frequency import PERIODS
 from endpoints_pipeline.serving.application import Application, open_application
-from endpoints_pipeline.serving.run import RunRequest
+from endpoints_pipeline.serving.request import Refresh, RunRequest
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import TestClient
 
@@ -115,7 +115,7 @@ def test_a_snapshot_is_served_as_the_query_itself(flights: Application, example:
     flights.refresher.refresh(version.id, reason="test", dagster_run_id="run")
 
     served = flights.runner.run(1, example.name, RunRequest())
-    direct = flights.runner.run(1, example.name, RunRequest(direct=True))
+    direct = flights.runner.run(1, example.name, RunRequest(refresh=Refresh.DIRECT))
 
     assert (served.served.path, direct.served.path) == ("materialized", "inline")
     assert served.columns == direct.columns

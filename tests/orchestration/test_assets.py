@@ -18,7 +18,7 @@ from endpoints_pipeline.orchestration.metadata import EndpointMetadataSet
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.decision import Path
-from endpoints_pipeline.serving.run import RunRequest
+from endpoints_pipeline.serving.request import RunRequest
 from tests.catalog.builders import PROJECT, checked
 from tests.fixtures.catalog import FakeClock
 from tests.fixtures.engine import EVENTS

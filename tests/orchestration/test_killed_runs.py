@@ -25,7 +25,7 @@ from endpoints_pipeline.orchestration import state as state_file
 from endpoints_pipeline.orchestration.recorder import REASON_KILLED, build_recorder_sensor
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.decision import Path as ServedPath
-from endpoints_pipeline.serving.run import RunRequest
+from endpoints_pipeline.serving.request import RunRequest
 from endpoints_pipeline.settings import load_settings
 from tests.catalog.builders import PROJECT
 from tests.orchestration.conftest import DAGSTER_HOME, ROOT, CodeLocation, SetSetting

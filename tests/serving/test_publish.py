@@ -6,21 +6,23 @@ from typing import Any
 
 import pytest
 
-from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.publish import check_frequency, check_freshness, check_name, check_query, freshness_of
+from tests.snapshots.builders import PROJECT
 
 
-def check(engine: Engine, sql: object, *, materialized: bool = False, **fields: Any) -> Any:
-    return check_query(engine, {"kind": "HogQLQuery", "query": sql, **fields}, materialized=materialized)
+def check(application: Application, sql: object, *, materialized: bool = False, **fields: Any) -> Any:
+    query = {"kind": "HogQLQuery", "query": sql, **fields}
+    return check_query(application.catalog, application.engine, PROJECT, query, materialized=materialized)
 
 
 class TestQuery:
-    def test_a_good_one_is_kept_as_it_was_written(self, embedded_engine: Engine) -> None:
+    def test_a_good_one_is_kept_as_it_was_written(self, application: Application) -> None:
         sql = "select  id from events -- mine"
-        found = check(embedded_engine, sql, name="x")
+        found = check(application, sql, name="x")
         assert found.sql == sql
         assert found.columns == (Column("id", "Nullable(UInt64)"),)
         assert found.query["query"] == sql
@@ -42,25 +44,25 @@ class TestQuery:
             (5, "invalid_input", "empty"),
         ],
     )
-    def test_a_bad_one_is_explained(self, embedded_engine: Engine, sql: object, code: str, words: str) -> None:
+    def test_a_bad_one_is_explained(self, application: Application, sql: object, code: str, words: str) -> None:
         with pytest.raises(InvalidInput, match=words) as refusal:
-            check(embedded_engine, sql)
+            check(application, sql)
         assert (refusal.value.attr, refusal.value.code) == ("query", code)
 
     @pytest.mark.parametrize("kind", [None, "", "EventsQuery", 5])
-    def test_another_kind_is_refused(self, embedded_engine: Engine, kind: object) -> None:
+    def test_another_kind_is_refused(self, application: Application, kind: object) -> None:
         with pytest.raises(InvalidInput, match="only HogQLQuery"):
-            check_query(embedded_engine, {"kind": kind, "query": "SELECT 1"}, materialized=False)
+            check(application, "SELECT 1", kind=kind)
 
     @pytest.mark.parametrize(
         "sql", ["SELECT 1, 1", "SELECT id, id FROM events", "SELECT sumState(id) FROM events", "SELECT tuple()"]
     )
     def test_what_parquet_cant_hold_can_be_published_but_not_materialized(
-        self, embedded_engine: Engine, sql: str
+        self, application: Application, sql: str
     ) -> None:
-        assert check(embedded_engine, sql).columns
+        assert check(application, sql).columns
         with pytest.raises(InvalidInput, match=r"^Cannot materialize endpoint\. Reason: ") as refusal:
-            check(embedded_engine, sql, materialized=True)
+            check(application, sql, materialized=True)
         assert refusal.value.attr == "query"
 
 

@@ -25,7 +25,8 @@ from endpoints_pipeline.errors import (
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.decision import Path, Reason
-from endpoints_pipeline.serving.run import Answer, RunRequest
+from endpoints_pipeline.serving.answer import Answer
+from endpoints_pipeline.serving.request import Refresh, RunRequest
 from tests.fixtures.catalog import FakeClock
 from tests.fixtures.engine import EVENTS, MakeApplication
 from tests.snapshots.builders import NAME, PROJECT, change, checked, create, refresh
@@ -78,13 +79,13 @@ class TestPaths:
         assert answer.snapshot == snapshot
         assert answer.columns == snapshot.columns
         assert answer.computed_at == clock()
-        assert answer.rows.data == run(application, direct=True).rows.data
+        assert answer.rows.data == run(application, refresh=Refresh.DIRECT).rows.data
 
     def test_it_really_is_the_snapshot(self, application: Application) -> None:
         create(application, "SELECT rand64() AS n, now64(9) AS at")
         refresh(application, application.catalog.endpoints.get(PROJECT, NAME))
         assert parsed(run(application)) == parsed(run(application))
-        assert parsed(run(application)) != parsed(run(application, direct=True))
+        assert parsed(run(application)) != parsed(run(application, refresh=Refresh.DIRECT))
 
     def test_a_stale_snapshot(self, application: Application, clock: FakeClock) -> None:
         snapshot = refresh(application, create(application, SQL)).snapshot
@@ -97,7 +98,7 @@ class TestPaths:
 
     def test_the_source_was_asked_for(self, application: Application) -> None:
         snapshot = refresh(application, create(application, SQL)).snapshot
-        answer = run(application, direct=True)
+        answer = run(application, refresh=Refresh.DIRECT)
         assert (answer.served.path, answer.served.reason) == (Path.INLINE, Reason.DIRECT_REQUESTED)
         assert answer.served.snapshot_id == snapshot.id
         assert answer.snapshot is None
@@ -147,7 +148,7 @@ class TestPaths:
         dsn = "chdb://memory" if home == "embedded" else request.getfixturevalue("server_dsn")
         application = make_application(engine_dsn=dsn)
         refresh(application, create(application, SQL))
-        materialized, direct = run(application), run(application, direct=True)
+        materialized, direct = run(application), run(application, refresh=Refresh.DIRECT)
         assert (materialized.served.path, direct.served.path) == (Path.MATERIALIZED, Path.INLINE)
         assert materialized.rows == direct.rows
         assert parsed(direct)[0] == [299, "click", "2.99", ["t4", "all"]]
@@ -177,7 +178,7 @@ class TestRefusals:
     def test_the_source_of_what_isnt_materialized(self, application: Application) -> None:
         endpoint = create(application, SQL, is_materialized=False)
         with pytest.raises(InvalidInput) as refusal:
-            run(application, direct=True)
+            run(application, refresh=Refresh.DIRECT)
         assert refusal.value.attr == "refresh"
         assert executions(application, endpoint) == []
 
@@ -207,7 +208,7 @@ class TestPages:
     @pytest.mark.parametrize("direct", [False, True], ids=["materialized", "inline"])
     def test_a_page(self, paged: Application, direct: bool) -> None:
         for limit, offset, first, count, more in self.PAGES:
-            answer = run(paged, direct=direct, limit=limit, offset=offset)
+            answer = run(paged, refresh=Refresh.DIRECT if direct else Refresh.CACHE, limit=limit, offset=offset)
             assert answer.served.path is (Path.INLINE if direct else Path.MATERIALIZED)
             assert (limit, offset, answer.rows.count, answer.has_more) == (limit, offset, count, more)
             assert [row[0] for row in parsed(answer)] == list(range(first, first - count, -1) if first else [])
@@ -217,7 +218,7 @@ class TestPages:
         offset, more = 0, True
         while more:
             materialized = run(paged, limit=70, offset=offset)
-            inline = run(paged, direct=True, limit=70, offset=offset)
+            inline = run(paged, refresh=Refresh.DIRECT, limit=70, offset=offset)
             assert materialized.rows.data == inline.rows.data
             assert materialized.has_more == inline.has_more
             seen += [row[0] for row in parsed(materialized)]
@@ -233,7 +234,7 @@ class TestPages:
     def test_totals_are_no_rows(self, application: Application) -> None:
         sql = "SELECT name, count() AS n FROM events GROUP BY name WITH TOTALS ORDER BY name"
         refresh(application, create(application, sql))
-        assert parsed(run(application)) == parsed(run(application, direct=True)) == [["buy", 100], ["click", 200]]
+        assert parsed(run(application)) == parsed(run(application, refresh=Refresh.DIRECT)) == [["buy", 100], ["click", 200]]
 
 
 class TestTheCapOfInlineRuns:
@@ -265,7 +266,7 @@ class TestTheCapOfInlineRuns:
     def test_a_snapshot_is_not_cut(self, capped: Application) -> None:
         refresh(capped, create(capped, SQL))
         assert run(capped).rows.count == EVENTS
-        assert run(capped, direct=True).rows.count == 10
+        assert run(capped, refresh=Refresh.DIRECT).rows.count == 10
 
 
 class TestRecords:
@@ -294,7 +295,7 @@ class TestRecords:
         run(application)
         clock.advance(timedelta(seconds=1))
         snapshot = refresh(application, endpoint).snapshot
-        run(application, direct=True)
+        run(application, refresh=Refresh.DIRECT)
         clock.advance(timedelta(seconds=1))
         application.bucket.delete_folder(snapshot.parts[0].key)
         run(application)
@@ -321,7 +322,7 @@ class TestRecords:
         assert failure.value.limit == "query_too_large"
         assert executions(application, endpoint)[0].outcome is Outcome.ERROR
 
-    def test_a_fallback_that_fails_is_recorded_as_one(
+    def test_a_fallback_that_fails_is_the_sources_failure(
         self, make_application: MakeApplication, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         folder = tmp_path_factory.mktemp("source")
@@ -334,16 +335,16 @@ class TestRecords:
         assert parsed(run(application)) == [[1]]
         application.bucket.delete_folder(snapshot.parts[0].key)
         with pytest.raises(InvalidInput, match="Unknown table"):
-            run(application)
+            run(application, refresh=Refresh.FORCE)
         paths = {record.outcome: record.path for record in executions(application, endpoint)}
-        assert paths == {Outcome.SUCCESS: Path.MATERIALIZED, Outcome.ERROR: Path.MATERIALIZED_FALLBACK}
+        assert paths == {Outcome.SUCCESS: Path.MATERIALIZED, Outcome.ERROR: Path.INLINE}
 
     def test_a_record_that_cant_be_kept_takes_no_rows_away(
         self, application: Application, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         create(application, SQL)
 
-        def unavailable(_executions: object) -> None:
+        def unavailable(_executions: object, _logs: object) -> None:
             raise CatalogUnavailable("the database is away")
 
         monkeypatch.setattr(application.catalog.executions, "record", unavailable)
@@ -353,7 +354,7 @@ class TestRecords:
         endpoint = create(application, SQL)
         refresh(application, endpoint)
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda n: run(application, limit=n % 7 + 1, direct=n % 2 == 0), range(32)))
+            answers = list(pool.map(lambda n: run(application, limit=n % 7 + 1, refresh=Refresh.DIRECT if n % 2 else Refresh.FORCE), range(32)))
         assert [answer.rows.count for answer in answers] == [n % 7 + 1 for n in range(32)]
         recorded = {record.id for record in executions(application, endpoint)}
         assert recorded == {answer.execution_id for answer in answers}

@@ -23,7 +23,8 @@ STEPS = ("describe", "export", "verify", "publish", "manifest")
 
 
 def checked(application: Application, sql: str, *, materialized: bool = True) -> CheckedQuery:
-    return check_query(application.engine, {"kind": "HogQLQuery", "query": sql}, materialized=materialized)
+    query = {"kind": "HogQLQuery", "query": sql}
+    return check_query(application.catalog, application.engine, PROJECT, query, materialized=materialized)
 
 
 def create(application: Application, sql: str, name: str = NAME, **fields: Any) -> Endpoint:
