@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from endpoints_pipeline.catalog.activities import ActivityStore
 from endpoints_pipeline.catalog.database import Database
 from endpoints_pipeline.catalog.endpoints import EndpointStore
 from endpoints_pipeline.catalog.executions import ExecutionStore
+from endpoints_pipeline.catalog.keys import KeyStore
+from endpoints_pipeline.catalog.logs import LogStore
 from endpoints_pipeline.catalog.migrate import ensure_schema
+from endpoints_pipeline.catalog.projects import ProjectStore
 from endpoints_pipeline.catalog.refreshes import RefreshStore
+from endpoints_pipeline.catalog.tracked_runs import TrackedRunStore
+from endpoints_pipeline.catalog.variables import VariableStore
 
 __all__ = ["Catalog", "open_catalog"]
 
@@ -16,9 +22,15 @@ class Catalog:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.projects = ProjectStore(database)
         self.endpoints = EndpointStore(database)
         self.refreshes = RefreshStore(database)
         self.executions = ExecutionStore(database)
+        self.keys = KeyStore(database)
+        self.variables = VariableStore(database)
+        self.activities = ActivityStore(database)
+        self.logs = LogStore(database)
+        self.tracked_runs = TrackedRunStore(database)
 
     def close(self) -> None:
         self.database.close()

@@ -1,4 +1,4 @@
-"""Executions: the log of runs and refreshes, and the newest of each endpoint (contract 4)."""
+"""Executions: the record of runs and refreshes, and the newest of each version (contract 4)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.database import Database, insert
+from endpoints_pipeline.catalog.logs import add_entries
 from endpoints_pipeline.catalog.mapping import storable
-from endpoints_pipeline.catalog.records import Execution, ExecutionKind, LastExecution, Outcome
+from endpoints_pipeline.catalog.records import Execution, ExecutionKind, LastExecution, LogEntry, Outcome
 from endpoints_pipeline.catalog.tables import EndpointRow, ExecutionRow, LastExecutionRow
 
 _FIELDS = tuple(field.name for field in fields(Execution))
@@ -23,48 +25,19 @@ class ExecutionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, executions: Sequence[Execution]) -> None:
-        """Add executions to the log; one that is there already (the same id) changes nothing.
+    def record(self, executions: Sequence[Execution], logs: Sequence[LogEntry] = ()) -> None:
+        """Add executions, and what they say of themselves to the log; an execution that is there already (the same id)
+        changes nothing.
 
         Those of endpoints that this catalog doesn't know are left out: Dagster's event log may be older than it.
         """
-        if not executions:
+        if not executions and not logs:
             return
-        first_of_id = {execution.id: execution for execution in reversed(executions)}
         with self._database.write() as session:
-            known = set(
-                session.scalars(
-                    sa.select(EndpointRow.id).where(EndpointRow.id.in_({one.endpoint_id for one in executions}))
-                )
-            )
-            # Every writer takes its rows in the same order, so that none waits for another that waits for it.
-            candidates = [one for _, one in sorted(first_of_id.items()) if one.endpoint_id in known]
-            if not candidates:
-                return
-            added = set(
-                session.scalars(
-                    insert(session, _LOG).on_conflict_do_nothing(index_elements=["id"]).returning(_LOG.c.id),
-                    [_values(one) for one in candidates],
-                )
-            )
-            newest: dict[tuple[str, str], Execution] = {}
-            for one in sorted(candidates, key=lambda one: one.started_at):
-                if one.id in added:
-                    newest[one.endpoint_id, one.kind] = one
-            if not newest:
-                return
-            upsert = insert(session, _NEWEST)
-            session.execute(
-                upsert.on_conflict_do_update(
-                    index_elements=["endpoint_id", "kind"],
-                    set_={"started_at": upsert.excluded.started_at, "execution_id": upsert.excluded.execution_id},
-                    where=_NEWEST.c.started_at < upsert.excluded.started_at,
-                ),
-                [
-                    {"endpoint_id": endpoint_id, "kind": kind, "started_at": one.started_at, "execution_id": one.id}
-                    for (endpoint_id, kind), one in sorted(newest.items())
-                ],
-            )
+            if executions:
+                _record_executions(session, executions)
+            if logs:
+                add_entries(session, logs)
 
     def last(self, project_id: int, names: Sequence[str], since: datetime) -> Sequence[LastExecution]:
         """The newest execution since ``since`` of each named live endpoint that has one."""
@@ -99,6 +72,47 @@ class ExecutionStore:
         with self._database.write() as session:
             result = session.execute(sa.delete(ExecutionRow).where(ExecutionRow.started_at < before))
             return int(getattr(result, "rowcount", 0))
+
+
+def _record_executions(session: Session, executions: Sequence[Execution]) -> None:
+    first_of_id = {execution.id: execution for execution in reversed(executions)}
+    known = set(
+        session.scalars(sa.select(EndpointRow.id).where(EndpointRow.id.in_({one.endpoint_id for one in executions})))
+    )
+    # Every writer takes its rows in the same order, so that none waits for another that waits for it.
+    candidates = [one for _, one in sorted(first_of_id.items()) if one.endpoint_id in known]
+    if not candidates:
+        return
+    added = set(
+        session.scalars(
+            insert(session, _LOG).on_conflict_do_nothing(index_elements=["id"]).returning(_LOG.c.id),
+            [_values(one) for one in candidates],
+        )
+    )
+    newest: dict[tuple[str, int, str], Execution] = {}
+    for one in sorted(candidates, key=lambda one: one.started_at):
+        if one.id in added:
+            newest[one.endpoint_id, one.version, one.kind] = one
+    if not newest:
+        return
+    upsert = insert(session, _NEWEST)
+    session.execute(
+        upsert.on_conflict_do_update(
+            index_elements=["endpoint_id", "version", "kind"],
+            set_={"started_at": upsert.excluded.started_at, "execution_id": upsert.excluded.execution_id},
+            where=_NEWEST.c.started_at < upsert.excluded.started_at,
+        ),
+        [
+            {
+                "endpoint_id": endpoint_id,
+                "version": version,
+                "kind": kind,
+                "started_at": one.started_at,
+                "execution_id": one.id,
+            }
+            for (endpoint_id, version, kind), one in sorted(newest.items())
+        ],
+    )
 
 
 def _values(execution: Execution) -> dict[str, Any]:

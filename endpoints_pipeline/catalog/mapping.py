@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from endpoints_pipeline.catalog.records import (
     Part,
     RefreshStatus,
     Snapshot,
+    User,
     Version,
 )
 from endpoints_pipeline.catalog.tables import (
@@ -25,6 +27,7 @@ from endpoints_pipeline.catalog.tables import (
     PartRow,
     RevisionRow,
     SnapshotRow,
+    UserRow,
     VersionRow,
 )
 from endpoints_pipeline.query.columns import Column
@@ -46,6 +49,26 @@ def columns_from_json(value: Iterable[Any]) -> tuple[Column, ...]:
 
 def columns_to_json(columns: Sequence[Column]) -> list[Any]:
     return [[column.name, column.type] for column in columns]
+
+
+def is_same_json(one: Any, other: Any) -> bool:
+    """Deep equality in which true isn't 1, as Python would have it."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(is_same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(is_same_json, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def user_record(row: UserRow) -> User:
+    return User(
+        id=row.id,
+        uuid=row.uuid,
+        email=row.email,
+        first_name=row.first_name,
+        last_name=row.last_name,
+        created_at=row.created_at,
+    )
 
 
 def materialization_record(row: MaterializationRow) -> Materialization:
@@ -93,7 +116,49 @@ def load_snapshots(session: Session, snapshot_ids: Sequence[str]) -> dict[str, S
     return {row.id: snapshot_record(row, parts.get(row.id, [])) for row in rows}
 
 
-def load_versions(session: Session, rows: Sequence[VersionRow]) -> list[Version]:
+def load_endpoints(session: Session, pairs: Sequence[tuple[EndpointRow, VersionRow]]) -> list[Endpoint]:
+    """The endpoint records of ``pairs``, each with that version of it.
+
+    Every run of an endpoint comes by here: it takes four queries at most, however many the pairs are, if their
+    ``created_by`` is loaded with them.
+    """
+    executed_at = _last_executed(session, {endpoint.id for endpoint, _ in pairs})
+    versions = _load_versions(session, [version for _, version in pairs], executed_at)
+    of_endpoint: dict[str, datetime] = {}
+    for (endpoint_id, _), at in executed_at.items():
+        of_endpoint[endpoint_id] = max(at, of_endpoint.get(endpoint_id, at))
+    return [
+        Endpoint(
+            id=endpoint.id,
+            project_id=endpoint.project_id,
+            name=endpoint.name,
+            is_active=endpoint.is_active,
+            current_version=endpoint.current_version,
+            derived_from_insight=endpoint.derived_from_insight,
+            display_name=endpoint.display_name,
+            tags=tuple(endpoint.tags),
+            created_at=endpoint.created_at,
+            created_by=user_record(endpoint.created_by) if endpoint.created_by else None,
+            updated_at=endpoint.updated_at,
+            version=version,
+            last_executed_at=of_endpoint.get(endpoint.id),
+        )
+        for (endpoint, _), version in zip(pairs, versions, strict=True)
+    ]
+
+
+def _last_executed(session: Session, endpoint_ids: Iterable[str]) -> dict[tuple[str, int], datetime]:
+    rows = session.execute(
+        sa.select(LastExecutionRow.endpoint_id, LastExecutionRow.version, sa.func.max(LastExecutionRow.started_at))
+        .where(LastExecutionRow.endpoint_id.in_(endpoint_ids))
+        .group_by(LastExecutionRow.endpoint_id, LastExecutionRow.version)
+    )
+    return {(endpoint_id, version): at for endpoint_id, version, at in rows.tuples()}
+
+
+def _load_versions(
+    session: Session, rows: Sequence[VersionRow], executed_at: Mapping[tuple[str, int], datetime]
+) -> list[Version]:
     """The version records of ``rows``, each with its materialization and current snapshot."""
     materializations = {
         row.version_id: row
@@ -112,42 +177,19 @@ def load_versions(session: Session, rows: Sequence[VersionRow]) -> list[Version]
             description=row.description,
             data_freshness_seconds=row.data_freshness_seconds,
             cache_age_seconds=row.cache_age_seconds,
+            sync_frequency=row.sync_frequency,
+            bucket_overrides=row.bucket_overrides,
+            optional_breakdown_properties=tuple(row.optional_breakdown_properties),
             is_active=row.is_active,
             columns=columns_from_json(row.columns),
             created_at=row.created_at,
+            created_by=user_record(row.created_by) if row.created_by else None,
             updated_at=row.updated_at,
+            last_executed_at=executed_at.get((row.endpoint_id, row.version)),
             materialization=materialization_record(found) if (found := materializations.get(row.id)) else None,
             snapshot=snapshots.get(found.snapshot_id) if found and found.snapshot_id else None,
         )
         for row in rows
-    ]
-
-
-def load_endpoints(session: Session, pairs: Sequence[tuple[EndpointRow, VersionRow]]) -> list[Endpoint]:
-    versions = load_versions(session, [version for _, version in pairs])
-    last_executed = dict(
-        session.execute(
-            sa.select(LastExecutionRow.endpoint_id, sa.func.max(LastExecutionRow.started_at))
-            .where(LastExecutionRow.endpoint_id.in_([endpoint.id for endpoint, _ in pairs]))
-            .group_by(LastExecutionRow.endpoint_id)
-        )
-        .tuples()
-        .all()
-    )
-    return [
-        Endpoint(
-            id=endpoint.id,
-            project_id=endpoint.project_id,
-            name=endpoint.name,
-            is_active=endpoint.is_active,
-            current_version=endpoint.current_version,
-            derived_from_insight=endpoint.derived_from_insight,
-            created_at=endpoint.created_at,
-            updated_at=endpoint.updated_at,
-            version=version,
-            last_executed_at=last_executed.get(endpoint.id),
-        )
-        for (endpoint, _), version in zip(pairs, versions, strict=True)
     ]
 
 

@@ -92,7 +92,10 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A project's variable: a named, typed parameter that queries use as ``{variables.code_name}``."""
+    """A project's variable: a named, typed parameter that queries use as ``{variables.code_name}``.
+
+    ``values`` are what a list offers to people; no run is held to them.
+    """
 
     id: str
     project_id: int
@@ -100,6 +103,7 @@ class Variable:
     code_name: str
     type: VariableType
     default_value: Any
+    values: tuple[Any, ...] | None
     created_at: datetime
     created_by: User | None
     deleted_at: datetime | None

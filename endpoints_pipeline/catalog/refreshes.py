@@ -17,6 +17,7 @@ from endpoints_pipeline.catalog.mapping import (
     query_hash,
     storable,
 )
+from endpoints_pipeline.catalog.materializations import request_refresh
 from endpoints_pipeline.catalog.records import (
     Attempt,
     Materialization,
@@ -102,11 +103,7 @@ class RefreshStore:
                 raise InvalidInput(
                     "The endpoint isn't materialized: set is_materialized to true first.", attr="is_materialized"
                 )
-            waiting = sa.select(RefreshRequestRow.id).where(
-                RefreshRequestRow.version_id == version_id, RefreshRequestRow.launched_at.is_(None)
-            )
-            if session.scalar(waiting) is None:
-                session.add(RefreshRequestRow(id=str(uuid4()), version_id=version_id, reason=reason, requested_at=now))
+            request_refresh(session, version_id, reason, now)
 
     def waiting_requests(self) -> Sequence[RefreshRequest]:
         """Requests whose refresh hasn't begun yet, oldest first."""

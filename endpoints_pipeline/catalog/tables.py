@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from endpoints_pipeline.catalog.database import UtcDateTime
 
@@ -72,6 +72,8 @@ class ApiKeyRow(Base):
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
+    user: Mapped[UserRow | None] = relationship()
+
 
 class VariableRow(Base):
     """A project's variable. A deleted one keeps its row: versions that were published with it go on working."""
@@ -94,9 +96,13 @@ class VariableRow(Base):
     code_name: Mapped[str]
     type: Mapped[str]
     default_value: Mapped[Any | None] = mapped_column(Json)
+    #: What a list offers to people; no run is held to it.
+    options: Mapped[list[Any] | None]
     created_at: Mapped[datetime]
     created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     deleted_at: Mapped[datetime | None]
+
+    created_by: Mapped[UserRow | None] = relationship()
 
 
 class EndpointRow(Base):
@@ -125,6 +131,8 @@ class EndpointRow(Base):
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
 
+    created_by: Mapped[UserRow | None] = relationship()
+
 
 class VersionRow(Base):
     __tablename__ = "versions"
@@ -147,6 +155,8 @@ class VersionRow(Base):
     created_at: Mapped[datetime]
     created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     updated_at: Mapped[datetime]
+
+    created_by: Mapped[UserRow | None] = relationship()
 
 
 class MaterializationRow(Base):
@@ -298,7 +308,9 @@ class ActivityRow(Base):
         sa.Index("ix_activities_created_at", "created_at"),
     )
 
-    id: Mapped[str] = mapped_column(primary_key=True)
+    #: The order in which they were written: those of one update have the same time.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
     project_id: Mapped[int] = mapped_column(sa.ForeignKey("projects.id"))
     scope: Mapped[str]
     item_id: Mapped[str]
@@ -307,6 +319,8 @@ class ActivityRow(Base):
     #: None: the system did it.
     user_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     created_at: Mapped[datetime]
+
+    user: Mapped[UserRow | None] = relationship()
 
 
 class RevisionRow(Base):

@@ -46,7 +46,7 @@ def opened_catalog(settings: Settings) -> Iterator[Catalog]:
         settings.resolved_catalog_dsn, timeout=settings.catalog_timeout, auto_migrate=settings.catalog_auto_migrate
     )
     try:
-        catalog.endpoints.ensure_project(settings.project_id, "default", utc_now())
+        catalog.projects.ensure(settings.project_id, "default", utc_now())
         yield catalog
     finally:
         catalog.close()

@@ -80,7 +80,7 @@ class TestTransactions:
         count = sa.select(sa.func.count()).select_from(ProjectRow)
         with catalog.database.read() as session:
             before = session.scalar(count)
-            catalog.endpoints.ensure_project(2, "Other", clock())
+            catalog.projects.ensure(2, "Other", clock())
             assert session.scalar(count) == before
         with catalog.database.read() as session:
             assert session.scalar(count) == 2
@@ -117,7 +117,7 @@ class TestTransactions:
 class TestUnavailable:
     def test_a_lock_that_stays_is_said_and_changes_nothing(self, catalog_dsn: str, clock: FakeClock) -> None:
         catalog = open_catalog(catalog_dsn, timeout=0.3, auto_migrate=True)
-        catalog.endpoints.ensure_project(PROJECT, "Default", clock())
+        catalog.projects.ensure(PROJECT, "Default", clock())
         before = materialized(catalog, clock())
         attempt = catalog.refreshes.begin(before.version.id, reason="test", dagster_run_id=None, now=clock())
         before = catalog.endpoints.get(PROJECT, "daily")
@@ -258,7 +258,7 @@ class TestDsn:
         apart = open_catalog(f"{empty_postgresql_dsn}&options=-c%20search_path%3Dapart", timeout=7, auto_migrate=True)
         plain = open_catalog(empty_postgresql_dsn, timeout=7, auto_migrate=True)
         for catalog in (apart, plain):
-            catalog.endpoints.ensure_project(PROJECT, "Default", clock())
+            catalog.projects.ensure(PROJECT, "Default", clock())
         materialized(apart, clock())
 
         assert (apart.endpoints.list(PROJECT)[1], plain.endpoints.list(PROJECT)[1]) == (1, 0)
@@ -339,7 +339,7 @@ class TestMigrations:
     def test_an_empty_database_gets_the_whole_schema(self, empty_catalog_dsn: str, clock: FakeClock) -> None:
         catalog = open_catalog(empty_catalog_dsn, timeout=5, auto_migrate=True)
 
-        catalog.endpoints.ensure_project(PROJECT, "Default", clock())
+        catalog.projects.ensure(PROJECT, "Default", clock())
         assert catalog.refreshes.revision() == 0
         materialized(catalog, clock())
         assert catalog.refreshes.revision() > 0
@@ -347,7 +347,7 @@ class TestMigrations:
 
     def test_opening_again_keeps_what_is_there(self, empty_catalog_dsn: str, clock: FakeClock) -> None:
         first = open_catalog(empty_catalog_dsn, timeout=5, auto_migrate=True)
-        first.endpoints.ensure_project(PROJECT, "Default", clock())
+        first.projects.ensure(PROJECT, "Default", clock())
         endpoint = materialized(first, clock())
         first.close()
 
@@ -434,7 +434,7 @@ class TestMigrations:
 
         assert [(process.communicate(timeout=30)[1], process.returncode) for process in processes] == [("", 0)] * 2
         catalog = open_catalog(empty_catalog_dsn, timeout=5, auto_migrate=False)
-        catalog.endpoints.ensure_project(PROJECT, "Default", clock())
+        catalog.projects.ensure(PROJECT, "Default", clock())
         assert catalog.refreshes.revision() == 0
         catalog.close()
 

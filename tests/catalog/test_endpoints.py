@@ -166,7 +166,7 @@ class TestCreate:
 
 class TestProjects:
     def test_the_same_name_in_two_projects_is_two_endpoints(self, catalog: Catalog, clock: FakeClock) -> None:
-        catalog.endpoints.ensure_project(2, "Other", clock())
+        catalog.projects.ensure(2, "Other", clock())
         mine = materialized(catalog, clock())
         theirs = catalog.endpoints.create(2, new(is_materialized=True), clock())
 
@@ -179,7 +179,7 @@ class TestProjects:
         assert _waiting(catalog) == [theirs.version.id]
 
     def test_a_name_of_another_project_does_not_exist_here(self, catalog: Catalog, clock: FakeClock) -> None:
-        catalog.endpoints.ensure_project(2, "Other", clock())
+        catalog.projects.ensure(2, "Other", clock())
         catalog.endpoints.create(PROJECT, new(), clock())
 
         with pytest.raises(NotFound):
@@ -203,12 +203,12 @@ class TestProjects:
     def test_ensuring_a_project_again_changes_nothing(self, catalog: Catalog, clock: FakeClock) -> None:
         endpoint = catalog.endpoints.create(PROJECT, new(), clock())
 
-        catalog.endpoints.ensure_project(PROJECT, "Another name", clock.advance(MINUTE))
+        catalog.projects.ensure(PROJECT, "Another name", clock.advance(MINUTE))
 
         assert catalog.endpoints.list(PROJECT) == ([endpoint], 1)
 
     def test_may_be_ensured_by_many_at_the_same_time(self, catalog: Catalog, clock: FakeClock) -> None:
-        assert at_once([partial(catalog.endpoints.ensure_project, 2, "Other", clock())] * 8) == [None] * 8
+        assert at_once([partial(catalog.projects.ensure, 2, "Other", clock())] * 8) == [None] * 8
         assert catalog.endpoints.list(2) == ([], 0)
 
 

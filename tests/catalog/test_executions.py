@@ -263,7 +263,7 @@ class TestLast:
         assert len(_last(catalog, clock())) == 1
 
     def test_knows_its_own_project_only(self, catalog: Catalog, endpoint: Endpoint, clock: FakeClock) -> None:
-        catalog.endpoints.ensure_project(2, "Other", clock())
+        catalog.projects.ensure(2, "Other", clock())
         theirs = catalog.endpoints.create(2, new(), clock())
         catalog.executions.record([execution(theirs, clock())])
 

@@ -74,7 +74,7 @@ class TestWhatDagsterSees:
     def test_every_live_version_that_is_wanted_of_all_projects_in_order(
         self, catalog: Catalog, clock: FakeClock
     ) -> None:
-        catalog.endpoints.ensure_project(2, "Other", clock())
+        catalog.projects.ensure(2, "Other", clock())
         catalog.endpoints.create(2, new("aa", is_materialized=True), clock())
         for name in ("bb", "aa", "inactive", "deleted"):
             materialized(catalog, clock(), name)

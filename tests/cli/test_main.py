@@ -97,7 +97,7 @@ def create(catalog: Catalog, path: Path) -> None:
     (file,) = load([path])
     query = CheckedQuery(query=file.query_object, sql=file.query, columns=())
     new = NewEndpoint(name=file.name, query=query, is_materialized=True, sync_frequency=file.sync_frequency)
-    catalog.endpoints.ensure_project(1, "Default", utc_now())
+    catalog.projects.ensure(1, "Default", utc_now())
     catalog.endpoints.create(1, new, utc_now())
 
 
