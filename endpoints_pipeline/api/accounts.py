@@ -69,7 +69,7 @@ class AccountObject(UserObject):
     team: ProjectObject = Field(description="The key's own project; the deployment's default one if it opens all.")
 
 
-@router.get("/personal_api_keys/@current", response_model=KeyObject)
+@router.get("/personal_api_keys/@current", response_model=KeyObject, operation_id="personal_api_keys_retrieve")
 def retrieve_key(key: AnyKey) -> Response:
     """The key that the request was made with."""
     return answer(
@@ -86,7 +86,7 @@ def retrieve_key(key: AnyKey) -> Response:
     )
 
 
-@router.get("/users/@me", response_model=AccountObject)
+@router.get("/users/@me", response_model=AccountObject, operation_id="users_retrieve")
 def retrieve_user(application: App, key: AnyKey) -> Response:
     """The person whom the key acts for."""
     person = user_object(key.user)
@@ -96,7 +96,9 @@ def retrieve_user(application: App, key: AnyKey) -> Response:
     return answer(AccountObject(**dict(person), organization=_organization(), team=_project(team)))
 
 
-@router.get("/organizations/{organization_id}", response_model=OrganizationObject)
+@router.get(
+    "/organizations/{organization_id}", response_model=OrganizationObject, operation_id="organizations_retrieve"
+)
 def retrieve_organization(
     key: AnyKey, organization_id: Annotated[str, Path(description="Its id, or `@current`.")]
 ) -> Response:
@@ -106,7 +108,7 @@ def retrieve_organization(
     return answer(_organization())
 
 
-@router.get("/projects", response_model=Page[ProjectObject])
+@router.get("/projects", response_model=Page[ProjectObject], operation_id="projects_list")
 def list_projects(
     request: Request, application: App, key: AnyKey, limit: LimitText = None, offset: OffsetText = None
 ) -> Response:
@@ -117,7 +119,7 @@ def list_projects(
     return answer(Page[ProjectObject](**page.envelope(request, application.settings, len(found), shown)))
 
 
-@router.get("/projects/{project_id}", response_model=ProjectObject)
+@router.get("/projects/{project_id}", response_model=ProjectObject, operation_id="projects_retrieve")
 def retrieve_project(application: App, key: AnyKey, project_id: ProjectText) -> Response:
     """A project; `@current` is the key's own, or the deployment's default one."""
     number = _own_project(application, key) if project_id == CURRENT else project_number(project_id)

@@ -10,7 +10,23 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from endpoints_pipeline.api import endpoints, errors, execution_times, health, refresh, run
+from endpoints_pipeline.api import (
+    accounts,
+    activity,
+    endpoints,
+    errors,
+    execution_times,
+    health,
+    logs,
+    materialization,
+    openapi_document,
+    queries,
+    refresh,
+    run,
+    variables,
+    versions,
+)
+from endpoints_pipeline.api.documentation import ANY_ERROR
 from endpoints_pipeline.api.limits import RateLimitHeaders, RateLimits
 from endpoints_pipeline.api.paths import CanonicalPath
 from endpoints_pipeline.serving.application import Application, open_application
@@ -39,18 +55,23 @@ def create_app(application: Application) -> FastAPI:
         "and a slash at the end changes nothing.",
         lifespan=lifespan,
         redirect_slashes=False,
+        responses=ANY_ERROR,
+        generate_unique_id_function=lambda route: route.name,
     )
+    rate_limits = RateLimits(application.settings)
     scrub = errors.scrubber(application.settings)
     readiness = health.Readiness(application, scrub)
     app.state.application = application
     app.state.readiness = readiness
-    app.state.rate_limits = RateLimits(application.settings)
+    app.state.rate_limits = rate_limits
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(CanonicalPath)
     errors.install(app, scrub)
-    # last_execution_times before the routes whose path begins with an endpoint's name
-    for router in (health.router, execution_times.router, endpoints.router, run.router, refresh.router):
-        app.include_router(router)
+    # first the routes whose path could be an endpoint's name
+    for module in (health, execution_times, materialization, endpoints, versions, run, queries, refresh):
+        app.include_router(module.router)
+    for module in (openapi_document, logs, variables, activity, accounts):
+        app.include_router(module.router)
     return app
 
 
