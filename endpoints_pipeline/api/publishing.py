@@ -65,7 +65,7 @@ def check_new(application: Application, project_id: int, body: EndpointBody) -> 
         derived_from_insight=body.derived_from_insight,
         tags=body.tags or (),
         display_name=body.display_name or "",
-        bucket_overrides=buckets if body.is_materialized else None,
+        bucket_overrides=buckets,
     )
 
 
@@ -103,7 +103,6 @@ def check_change(
     reason = _carry_obstacle(endpoint, body, query)
     if freshness is None and _takes_cache_age_back(body, target):
         freshness = DEFAULT_FRESHNESS_SECONDS
-    keeps_buckets = "bucket_overrides" in body.model_fields_set and _ends_materialized(body, target, reason)
     return CheckedChange(
         EndpointChange(
             version=version,
@@ -116,7 +115,7 @@ def check_change(
             sync_frequency=body.sync_frequency if "sync_frequency" in body.model_fields_set else UNSET,
             tags=body.tags,
             display_name=body.display_name,
-            bucket_overrides=buckets if keeps_buckets else UNSET,
+            bucket_overrides=buckets if "bucket_overrides" in body.model_fields_set else UNSET,
         ),
         materialization_error=f"Cannot materialize endpoint. Reason: {reason}" if reason else None,
     )
@@ -240,12 +239,6 @@ def _takes_cache_age_back(body: EndpointBody, target: Endpoint) -> bool:
     version = target.version
     cleared = "cache_age_seconds" in body.model_fields_set and body.cache_age_seconds is None
     return cleared and version.cache_age_seconds == version.data_freshness_seconds
-
-
-def _ends_materialized(body: EndpointBody, target: Endpoint, obstacle: str | None) -> bool:
-    if body.is_active is False or obstacle:
-        return False
-    return target.version.is_materialized if body.is_materialized is None else body.is_materialized
 
 
 def _target(application: Application, endpoint: Endpoint, version: int | None) -> Endpoint:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.callers import DAILY, NOT_FOUND, Caller, hogql, invalid, malformed, ok, says
+from tests.api.people import person
 
 CHOICES = "Data freshness must be one of: 900, 1800, 3600, 21600, 43200, 86400, 604800."
 WORDS = "5min, 15min, 30min, 1hour, 2hour, 4hour, 6hour, 12hour, 24hour, 7day, 30day, never"
@@ -20,6 +21,7 @@ def test_create_answers_201_with_the_whole_endpoint(api: Caller) -> None:
     assert body == {
         "id": record.id,
         "name": "daily",
+        "display_name": "",
         "description": "Totals",
         "query": {**dict.fromkeys(absent), **hogql(DAILY)},
         "is_active": True,
@@ -30,7 +32,7 @@ def test_create_answers_201_with_the_whole_endpoint(api: Caller) -> None:
         "ui_url": f"https://dagster.example/assets/endpoints/{api.project}/daily",
         "created_at": "2026-03-01T12:00:00Z",
         "updated_at": "2026-03-01T12:00:00Z",
-        "created_by": None,
+        "created_by": person(api),
         "is_materialized": False,
         "current_version": 1,
         "current_version_id": record.version.id,
@@ -118,25 +120,31 @@ def test_null_means_the_default(api: Caller) -> None:
     assert (body["description"], body["is_active"], body["materialization"]["enabled"]) == ("", True, False)
 
 
-def test_empty_values_of_features_to_come_are_accepted(api: Caller) -> None:
+def test_empty_values_are_accepted(api: Caller) -> None:
     body = api.created(tags=[], bucket_overrides={}, optional_breakdown_properties=[], display_name="")
     assert (body["tags"], body["bucket_overrides"], body["optional_breakdown_properties"]) == ([], None, [])
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("tags", ["a"]),
-        ("bucket_overrides", {"day": "hour"}),
-        ("optional_breakdown_properties", ["a"]),
-        ("display_name", "Daily"),
-    ],
-)
-def test_values_of_features_to_come_are_refused_not_dropped(api: Caller, field: str, value: Any) -> None:
-    refused = invalid(f"{field} is not supported yet: leave it out, or send it empty.", field)
-    assert says(api.create(**{field: value})) == refused
-    api.created()
-    assert says(api.patch("/daily", {field: value})) == refused
+def test_2_8_tags_come_out_sorted_and_unique(api: Caller) -> None:
+    assert api.created(tags=["b", "é", "a", "b", "B"])["tags"] == ["B", "a", "b", "é"]
+    assert ok(api.get())["results"][0]["tags"] == ["B", "a", "b", "é"]
+
+
+def test_2_1_a_display_name_is_kept_as_it_is(api: Caller) -> None:
+    assert api.created(display_name=" Daily 🦆 ")["display_name"] == " Daily 🦆 "
+    assert api.created("b", display_name="a" * 255)["display_name"] == "a" * 255
+
+
+def test_1_16_the_author_is_the_person_of_the_key(api: Caller) -> None:
+    created = api.created()
+    assert created["created_by"] == person(api)
+    assert api.seen(version=1)["version_created_by"] == person(api)
+
+
+def test_2_8_bucket_overrides_are_kept_with_a_materialization(api: Caller) -> None:
+    buckets = {"day": "month", "properties.price": "fifteen_minutes"}
+    assert api.created("kept", bucket_overrides=buckets, is_materialized=True)["bucket_overrides"] == buckets
+    assert api.created("not-kept", bucket_overrides=buckets)["bucket_overrides"] is None
 
 
 @pytest.mark.parametrize(
@@ -267,6 +275,34 @@ def test_a_query_holds_no_infinite_numbers(api: Caller) -> None:
         ),
         ({"description": "a\0"}, invalid("Null characters are not allowed.", "description")),
         ({"derived_from_insight": "\0"}, invalid("Null characters are not allowed.", "derived_from_insight")),
+        ({"display_name": "\0"}, invalid("Null characters are not allowed.", "display_name")),
+        (
+            {"display_name": "a" * 256},
+            invalid("Ensure this field has no more than 255 characters.", "display_name"),
+        ),
+        *(
+            ({"tags": ["a", tag]}, invalid("A tag is a text of 1 to 255 characters, without null characters.", "tags"))
+            for tag in ("", " ", "\0", "a" * 256)
+        ),
+        (
+            {"bucket_overrides": {"day": "year", "b": "hour"}},
+            invalid(
+                "Invalid bucket override values: {'day': 'year'}. Valid options: "
+                "['minute', 'fifteen_minutes', 'hour', 'day', 'week', 'month']",
+                "bucket_overrides",
+            ),
+        ),
+        (
+            {"bucket_overrides": {"\0": "hour"}},
+            invalid("Null characters are not allowed.", "bucket_overrides"),
+        ),
+        (
+            {"optional_breakdown_properties": ["a"]},
+            invalid(
+                "Only TrendsQuery and RetentionQuery have breakdowns; HogQLQuery has none.",
+                "optional_breakdown_properties",
+            ),
+        ),
     ],
 )
 def test_a_value_out_of_its_range_is_refused(api: Caller, fields: dict[str, Any], said: Any) -> None:
@@ -279,16 +315,41 @@ def test_the_ends_of_the_cache_ages_are_accepted(api: Caller, age: float) -> Non
     assert api.created(cache_age_seconds=age)["cache_age_seconds"] == age
 
 
-def test_the_rules_are_checked_in_the_contracts_order(api: Caller) -> None:
+def test_1_2_the_rules_are_checked_in_the_contracts_order(api: Caller) -> None:
     api.created("taken")
-    wrong: dict[str, Any] = {"data_freshness_seconds": 1, "name": "1st", "query": hogql("SELECT * FROM absent")}
-    assert api.post("", wrong).json()["attr"] == "name"
+    wrong: dict[str, Any] = {
+        "zzz": 1,
+        "query": {},
+        "name": "",
+        "data_freshness_seconds": 1,
+        "optional_breakdown_properties": ["a"],
+        "is_materialized": True,
+    }
+
+    def said() -> Any:
+        status, body = says(api.post("", wrong))
+        assert status == 400
+        return body["attr"]
+
+    assert api.post("", wrong).json()["code"] == "parse_error"
+    del wrong["zzz"]
+    assert said() == "query"
+    wrong["query"] = hogql("SELECT * FROM absent")
+    assert said() == "name"
+    wrong["name"] = "1st"
+    assert said() == "name"
     wrong["name"] = "taken"
-    assert api.post("", wrong).json()["attr"] == "query"
-    wrong["query"] = hogql(DAILY)
-    assert api.post("", wrong).json()["attr"] == "data_freshness_seconds"
+    assert said() == "query"
+    wrong["query"] = hogql("SELECT sumState(amount) AS s FROM api_events")
+    assert said() == "data_freshness_seconds"
     wrong["data_freshness_seconds"] = 900
-    assert api.post("", wrong).json()["attr"] == "name"
+    assert said() == "optional_breakdown_properties"
+    wrong["optional_breakdown_properties"] = []
+    assert says(api.post("", wrong)) == invalid("An endpoint with this name already exists for this team.", "name")
+    wrong["name"] = "free"
+    assert api.post("", wrong).json()["detail"].startswith("Cannot materialize endpoint. Reason: ")
+    wrong["query"] = hogql(DAILY)
+    ok(api.post("", wrong), 201)
 
 
 def test_a_name_is_taken_until_its_endpoint_is_deleted(api: Caller, stranger: Caller) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.callers import DAILY, NOT_FOUND, Caller, hogql, invalid, ok, says
+from endpoints_pipeline.catalog.records import KeyKind
+from tests.api.callers import DAILY, NOT_FOUND, Caller, hogql, invalid, malformed, ok, says
+from tests.api.people import person
 
 
 def names(page: dict[str, Any]) -> list[str]:
@@ -34,6 +36,31 @@ def test_the_list_is_filtered_by_the_endpoints_flag_not_the_versions(api: Caller
     for false in ("false", "FALSE", "0"):
         assert names(ok(api.get(params={"is_active": false}))) == ["off"]
     assert names(ok(api.get(params={"is_active": ""}))) == ["off", "on"]
+
+
+def colleague(api: Caller) -> Caller:
+    """Another person who works in the same project."""
+    keys = api.application.catalog.keys
+    user = keys.ensure_user(f"bob{api.project}@example.com", now=api.clock())
+    _, secret = keys.create(
+        kind=KeyKind.PERSONAL, label="Bob's", project_id=api.project, scopes=["*"], user_id=user.id, now=api.clock()
+    )
+    return Caller(api.web, api.application, api.clock, api.project, user, secret)
+
+
+def test_1_1_the_list_is_filtered_by_author_and_filters_add_up(api: Caller) -> None:
+    bob = colleague(api)
+    api.created("a")
+    bob.created("b")
+    bob.created("c", is_active=False)
+    assert names(ok(api.get())) == ["a", "b", "c"]
+    assert names(ok(api.get(params={"created_by": bob.user.id}))) == ["b", "c"]
+    assert names(ok(api.get(params={"created_by": bob.user.id, "is_active": "true"}))) == ["b"]
+    assert names(ok(api.get(params={"created_by": ""}))) == ["a", "b", "c"]
+    for nobody in ("-1", "0", "9" * 20):
+        assert ok(api.get(params={"created_by": nobody}))["count"] == 0
+    page = ok(api.get(params={"created_by": bob.user.id, "limit": 1}))
+    assert page["next"].endswith(f"?created_by={bob.user.id}&limit=1&offset=1")
 
 
 def test_pages_link_to_each_other_in_the_callers_own_spelling(api: Caller) -> None:
@@ -76,10 +103,7 @@ def test_a_page_has_a_hundred_endpoints_unless_told_otherwise(api: Caller) -> No
         ({"offset": "-1"}, invalid("Must be an integer of at least 0, got: -1", "offset")),
         ({"offset": "9" * 19}, invalid(f"Must be an integer of at least 0, got: {'9' * 19}", "offset")),
         ({"is_active": "maybe"}, invalid("Must be true or false, got: maybe", "is_active")),
-        (
-            {"created_by": "1"},
-            invalid("created_by is not supported yet: endpoints don't know their authors.", "created_by"),
-        ),
+        ({"created_by": "ada"}, invalid("Must be a user's id, an integer, got: ada", "created_by")),
     ],
 )
 def test_a_bad_filter_is_refused(api: Caller, params: dict[str, str], said: Any) -> None:
@@ -108,7 +132,7 @@ def test_a_version_has_the_endpoints_keys_and_its_own(api: Caller) -> None:
         "endpoint_is_active": True,
         "version_created_at": "2026-03-01T12:00:00Z",
         "version_updated_at": "2026-03-01T12:00:00Z",
-        "version_created_by": None,
+        "version_created_by": person(api),
     }
     assert api.seen(version=2)["version_id"] == current["current_version_id"]
     assert ok(api.get("/daily/versions/1")) == body
@@ -119,6 +143,47 @@ def test_the_endpoint_says_when_it_was_last_executed(api: Caller) -> None:
     api.clock.now = api.clock.now.replace(hour=14)
     api.answered()
     assert api.seen()["last_executed_at"] == "2026-03-01T14:00:00Z"
+
+
+def test_1_17_a_version_says_when_it_itself_was_last_executed(api: Caller) -> None:
+    api.created()
+    api.patched(query=hogql("SELECT 1 AS n"))
+    api.answered(body={"version": 1})
+    assert api.seen(version=1)["last_executed_at"] == "2026-03-01T12:00:00Z"
+    assert api.seen(version=2)["last_executed_at"] is None
+    assert api.seen()["last_executed_at"] == "2026-03-01T12:00:00Z"
+
+
+def test_1_3_the_version_may_stand_in_the_body_which_wins(api: Caller) -> None:
+    api.created()
+    api.patched(query=hogql("SELECT 1 AS n"))
+
+    def get(body: Any, **params: Any) -> Any:
+        return api.client.request("GET", f"{api.base}/daily", json=body, params=params)
+
+    assert ok(get({"version": 1}))["version"] == 1
+    assert ok(get({"version": 1}, version=2))["version"] == 1
+    assert ok(get({"version": None}, version=2))["version"] == 2
+    assert "version" not in ok(get({}))
+    assert ok(get({"version": "1"}))["version"] == 1
+    for wrong in ("abc", True, 1.5, [1]):
+        assert says(get({"version": wrong})) == invalid(f"Must be an integer, got: {wrong}", "version")
+    assert says(get({"version": 9})) == (404, {"error": "Version 9 not found"})
+    assert says(get({"version": 9**50})) == (404, {"error": f"Version {9**50} not found"})
+    assert says(get({"more": 1})) == invalid("Extra inputs are not permitted", "more")
+    assert says(get([])) == malformed("Input should be an object")
+
+
+def test_bulk_tag_updates_are_never_allowed(api: Caller) -> None:
+    said = (405, {"detail": "Bulk tag updates are not supported for endpoints."})
+    answer = api.post("/bulk_update_tags", {"tags": ["a"]})
+    assert says(answer) == said
+    assert "POST" not in answer.headers["allow"]
+    assert says(api.post("/bulk_update_tags/")) == said
+    assert says(api.get("/bulk_update_tags")) == NOT_FOUND
+    api.created("bulk_update_tags")
+    assert api.seen("bulk_update_tags")["name"] == "bulk_update_tags"
+    assert says(api.post("/daily/materialization_suggestion", {})) == NOT_FOUND
 
 
 def test_an_unknown_version_is_a_404_of_the_plain_family(api: Caller) -> None:

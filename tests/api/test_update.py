@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from endpoints_pipeline.catalog.records import KeyKind
 from tests.api.callers import DAILY, NOT_FOUND, Caller, hogql, invalid, malformed, ok, says
+from tests.api.people import person
 
 OTHER = "SELECT name, count() AS n FROM api_events GROUP BY name ORDER BY name"
 NOT_STORABLE = "SELECT sumState(amount) AS s FROM api_events"
@@ -139,9 +141,138 @@ def test_the_freshness_written_last_wins(
 def test_a_cache_age_stays_until_another_is_set(api: Caller) -> None:
     api.created(cache_age_seconds=600)
     assert api.patched(data_freshness_seconds=900)["cache_age_seconds"] == 600
-    said = invalid("cache_age_seconds can't be cleared yet: set it to a number.", "cache_age_seconds")
-    assert says(api.patch("/daily", {"cache_age_seconds": None})) == said
     assert api.patched(cache_age_seconds=700)["cache_age_seconds"] == 700
+    assert api.patched(description="x")["cache_age_seconds"] == 700
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "freshness"),
+    [
+        ({"cache_age_seconds": 600}, {}, 86400),
+        ({"cache_age_seconds": 600}, {"data_freshness_seconds": 1800}, 1800),
+        ({"cache_age_seconds": 600}, {"sync_frequency": "1hour"}, 3600),
+        ({"cache_age_seconds": 600, "data_freshness_seconds": 900}, {}, 900),
+        ({"data_freshness_seconds": 900}, {}, 900),
+        ({"sync_frequency": "30day"}, {}, 2592000),
+    ],
+)
+def test_a_null_takes_a_cache_age_back(
+    api: Caller, before: dict[str, Any], fields: dict[str, Any], freshness: int
+) -> None:
+    api.created(**before)
+    body = api.patched(cache_age_seconds=None, **fields)
+    assert (body["cache_age_seconds"], body["data_freshness_seconds"]) == (None, freshness)
+
+
+def test_10_10_every_word_is_echoed_as_given_and_a_null_takes_it_back(api: Caller) -> None:
+    api.created(is_materialized=True, data_freshness_seconds=3600)
+    for word in ("5min", "2hour", "30day", "never"):
+        assert api.patched(sync_frequency=word)["materialization"]["sync_frequency"] == word
+        assert api.patched(description=word)["materialization"]["sync_frequency"] == word
+    assert api.patched(sync_frequency=None)["materialization"]["sync_frequency"] == "30day"
+
+
+def test_a_word_is_kept_while_nothing_is_materialized(api: Caller) -> None:
+    body = api.created(sync_frequency="never")
+    assert (body["materialization"]["enabled"], body["materialization"]["sync_frequency"]) == (False, "never")
+    assert api.patched(is_materialized=True)["materialization"]["sync_frequency"] == "never"
+    assert api.patched(is_materialized=False)["materialization"]["sync_frequency"] == "never"
+    assert api.patched(data_freshness_seconds=900)["materialization"]["sync_frequency"] is None
+    assert api.patched(is_materialized=True)["materialization"]["sync_frequency"] == "15min"
+
+
+def test_1_4_8_tags_are_replaced_and_an_empty_list_clears_them(api: Caller) -> None:
+    api.created(tags=["a", "b"])
+    assert api.patched(tags=["c", "a", "c"])["tags"] == ["a", "c"]
+    assert api.patched(tags=None)["tags"] == ["a", "c"]
+    assert api.patched(description="x")["tags"] == ["a", "c"]
+    assert api.patched(tags=[])["tags"] == []
+
+
+def test_tags_and_display_name_are_the_endpoints_not_the_versions(api: Caller) -> None:
+    api.created(tags=["a"], display_name="One")
+    api.patched(query=hogql(OTHER))
+    body = api.patched(version=1, tags=["b"], display_name="Two")
+    assert (body["tags"], body["display_name"]) == (["b"], "Two")
+    assert (api.seen()["tags"], api.seen()["display_name"]) == (["b"], "Two")
+    assert api.patched(display_name="")["display_name"] == ""
+
+
+def test_2_8_a_plain_patch_keeps_bucket_overrides(api: Caller) -> None:
+    api.created(is_materialized=True, bucket_overrides={"day": "week"})
+    assert api.patched(description="x")["bucket_overrides"] == {"day": "week"}
+    assert api.patched(is_materialized=True)["bucket_overrides"] == {"day": "week"}
+    assert api.patched(query=hogql(OTHER))["bucket_overrides"] == {"day": "week"}
+    assert api.patched(bucket_overrides={"day": "hour"})["bucket_overrides"] == {"day": "hour"}
+    assert api.seen(version=1)["bucket_overrides"] == {"day": "week"}
+    assert api.patched(bucket_overrides={})["bucket_overrides"] is None
+    assert api.patched(bucket_overrides={"day": "day"}, version=1)["bucket_overrides"] == {"day": "day"}
+    assert api.patched(bucket_overrides=None, version=1)["bucket_overrides"] is None
+
+
+def test_2_8_bucket_overrides_need_a_materialization(api: Caller) -> None:
+    api.created()
+    assert api.patched(bucket_overrides={"day": "week"})["bucket_overrides"] is None
+    assert api.patched(bucket_overrides={"day": "week"}, is_materialized=True)["bucket_overrides"] == {"day": "week"}
+
+
+def test_1_4_7_changed_bucket_overrides_are_refreshed_at_once(api: Caller) -> None:
+    version = api.created(is_materialized=True, bucket_overrides={"day": "week"})["current_version_id"]
+    api.materialize()
+
+    def waiting() -> list[str]:
+        requests = api.application.catalog.refreshes.waiting_requests()
+        return [request.reason for request in requests if request.version_id == version]
+
+    api.patched(bucket_overrides={"day": "week"}, description="x")
+    assert waiting() == []
+    api.patched(bucket_overrides={"day": "hour"})
+    assert waiting() == ["bucket overrides changed"]
+
+
+def test_1_4_a_version_of_one_person_and_an_endpoint_of_another(api: Caller) -> None:
+    api.created()
+    key = {"kind": KeyKind.PERSONAL, "user_id": None}
+    system = api.keyed("*", **key)
+    assert system.patched(query=hogql(OTHER))["created_by"] == person(api)
+    assert api.seen(version=2)["version_created_by"] is None
+    assert api.seen(version=1)["version_created_by"] == person(api)
+
+
+def test_1_4_the_rules_are_checked_in_the_contracts_order(api: Caller) -> None:
+    api.created(is_active=False)
+    wrong: dict[str, Any] = {
+        "data_freshness_seconds": 1,
+        "is_materialized": True,
+        "sync_frequency": "1hour",
+        "query": hogql("SELECT * FROM absent"),
+        "optional_breakdown_properties": ["a"],
+        "bucket_overrides": {"day": "year"},
+        "version": 9,
+    }
+
+    def said() -> Any:
+        status, body = says(api.patch("/daily", wrong))
+        assert status == 400
+        return body["attr"]
+
+    assert said() == "data_freshness_seconds"
+    wrong["data_freshness_seconds"] = None
+    assert said() == "is_materialized"
+    wrong["is_materialized"] = False
+    assert said() == "sync_frequency"
+    ok(api.patch("/daily", {"is_active": True}))
+    assert said() == "sync_frequency"
+    wrong["sync_frequency"] = None
+    assert said() == "query"
+    wrong["query"] = hogql(OTHER)
+    assert said() == "optional_breakdown_properties"
+    wrong["optional_breakdown_properties"] = None
+    assert said() == "bucket_overrides"
+    wrong["bucket_overrides"] = None
+    assert said() == "version"
+    wrong["version"] = 1
+    assert says(api.patch("/daily", wrong))[1]["detail"].startswith("Cannot change query when targeting")
 
 
 def test_materialization_is_switched_on_and_off(api: Caller) -> None:
