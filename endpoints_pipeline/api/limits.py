@@ -194,7 +194,7 @@ def _storage(uri: str) -> Storage:
         kind = uri.partition(":")[0]
         raise SettingsError(
             f"ENDPOINTS_RATE_LIMIT_STORAGE: '{kind}' can't be used: an unknown kind of storage, or one whose client "
-            "isn't installed. Give memory:// or an address like redis://host:6379, and install the client ('redis')."
+            "isn't installed. Give memory://, or redis://host:6379 with pip install 'endpoints-pipeline[redis]'."
         ) from error
     assert isinstance(storage, Storage)
     return storage

