@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from endpoints_pipeline.catalog import Catalog, open_catalog
+from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery, NewEndpoint
 from endpoints_pipeline.catalog.records import Part
 from endpoints_pipeline.cli.config import MASK, masked_url
 from endpoints_pipeline.cli.definition_files import load
-from endpoints_pipeline.cli.main import app
 from endpoints_pipeline.cli.publish import apply, plan
 from endpoints_pipeline.cli.refresh import RefreshFailed, wait_for_snapshot
 from endpoints_pipeline.clock import utc_now
@@ -29,10 +26,9 @@ from endpoints_pipeline.errors import DagsterUnavailable
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.serving.application import open_application
 from endpoints_pipeline.settings import Settings, load_settings
+from tests.cli.conftest import Invoke, assert_refused
 from tests.fixtures.engine import EVENTS
 from tests.fixtures.s3 import S3Server
-
-Invoke = Callable[..., Result]
 
 _SLOW = {"boto3", "chdb", "clickhouse_connect", "dagster", "fastapi", "pandas", "pyarrow", "pydantic", "requests"} | {
     "rich",
@@ -40,38 +36,7 @@ _SLOW = {"boto3", "chdb", "clickhouse_connect", "dagster", "fastapi", "pandas", 
     "structlog",
     "yaml",
 }
-_COMMANDS = {"config", "demo", "list", "migrate", "publish", "refresh", "run", "up"}
-
-
-@pytest.fixture
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sqlite_dsn: str, warehouse: Path) -> Path:
-    """The environment of a project with an empty catalog, source tables, and an S3 that doesn't answer."""
-    for name in list(os.environ):
-        if name.upper().startswith("ENDPOINTS_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("ENDPOINTS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("ENDPOINTS_CATALOG_DSN", sqlite_dsn)
-    monkeypatch.setenv("ENDPOINTS_WAREHOUSE", str(warehouse))
-    monkeypatch.setenv("ENDPOINTS_S3_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("ENDPOINTS_ENGINE_HANDLES", "2")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def invoke(surroundings: Path) -> Invoke:
-    def call(*arguments: object) -> Result:
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-    return call
-
-
-@pytest.fixture
-def known(surroundings: Path) -> Iterator[Catalog]:
-    """The catalog that the commands use."""
-    catalog = open_catalog(load_settings().resolved_catalog_dsn, timeout=10, auto_migrate=True)
-    yield catalog
-    catalog.close()
+_COMMANDS = {"config", "demo", "keys", "list", "migrate", "publish", "refresh", "run", "up"}
 
 
 @pytest.fixture
@@ -114,14 +79,6 @@ def fail_refresh(catalog: Catalog, name: str, error: str) -> None:
     version = catalog.endpoints.get(1, name).version
     catalog.refreshes.begin(version.id, reason="test", dagster_run_id="run", now=utc_now())
     catalog.refreshes.fail(version.id, "run", error=error, cancelled=False, now=utc_now())
-
-
-def assert_refused(result: Result, *words: str) -> None:
-    """The command failed as it should: code 1, one line on stderr, nothing on stdout."""
-    assert (result.exit_code, result.stdout) == (1, ""), result.output
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    assert not [word for word in words if word not in result.stderr], result.stderr
 
 
 def test_help_names_every_command(invoke: Invoke) -> None:
@@ -194,6 +151,8 @@ class TestConfig:
         monkeypatch.setenv("ENDPOINTS_S3_ACCESS_KEY", "hush")
         monkeypatch.setenv("ENDPOINTS_S3_SECRET_KEY", "hush")
         monkeypatch.setenv("ENDPOINTS_PUBLIC_URL", "https://someone:hush@api.example.com")
+        monkeypatch.setenv("ENDPOINTS_API_KEY", "hush")
+        monkeypatch.setenv("ENDPOINTS_RATE_LIMIT_STORAGE", "redis://:hush@redis.example.com:6379")
 
         shown = invoke("config", *form).output
 
