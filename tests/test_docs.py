@@ -26,22 +26,25 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 def documented_commands() -> dict[str, set[str]]:
     """Each row of the table in docs/cli.md: the command, and the arguments and options named there."""
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*)\|", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w ]+)` \| ([^|]*)\|", (ROOT / "docs" / "cli.md").read_text(), re.MULTILINE)
     return {command: set(re.findall(r"`([^`]+)`", parameters)) for command, parameters in rows}
 
 
-def commands() -> dict[str, set[str]]:
-    group = typer.main.get_command(app)
+def commands(group: Any = None, prefix: str = "") -> dict[str, set[str]]:
+    group = group or typer.main.get_command(app)
     assert isinstance(group, click.Group) or hasattr(group, "commands")
     found: dict[str, set[str]] = {}
     for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, f"{prefix}{name} ")
+            continue
         spellings = set()
         for parameter in command.params:
             if parameter.param_type_name == "argument":
-                spellings.add("PATH…" if parameter.nargs == -1 else parameter.name.upper())
+                spellings.add("PATH…" if parameter.nargs == -1 else (parameter.metavar or parameter.name.upper()))
             elif "--help" not in parameter.opts:
                 spellings.add(max(parameter.opts, key=len))
-        found[name] = spellings
+        found[prefix + name] = spellings
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,15 @@ class Stack:
     process: subprocess.Popen[bytes]
 
     def call(self, method: str, path: str, body: object = None) -> requests.Response:
-        return requests.request(method, f"{self.api}/api/projects/1/endpoints{path}", json=body, timeout=60)
+        url = f"{self.api}/api/projects/1/endpoints{path}"
+        headers = {"Authorization": f"Bearer {self.key()}"}
+        return requests.request(method, url, json=body, headers=headers, timeout=60)
+
+    def key(self) -> str:
+        """The key that the first start of a stack prints."""
+        printed = re.findall(r"^export ENDPOINTS_API_KEY=(phx_\S+)", (self.folder / "up.log").read_text(), re.MULTILINE)
+        assert len(printed) == 1
+        return str(printed[0])
 
     def assets(self) -> set[str]:
         """The names of the endpoints that Dagster shows as assets."""

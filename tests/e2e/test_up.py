@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 
 from tests.e2e.stack import Stack, environment_of, running, until
 
@@ -69,6 +70,17 @@ def test_a_new_endpoint_is_an_asset_and_served_from_its_snapshot_within_a_minute
     assert "sums-by-kind" in stack.assets()
     assert stack.scheduled()["refresh_1hour"] == ["sums-by-kind"]
     assert served(stack, "sums-by-kind")["results"] == [["a", 4], ["b", 2]]
+
+
+def test_nobody_comes_in_without_a_key(stack: Stack) -> None:
+    url = f"{stack.api}/api/projects/1/endpoints"
+    assert requests.get(url, timeout=60).status_code == 401
+    secret = stack.command("keys", "create", "--project-secret").stdout.strip()
+    robot = {"Authorization": f"Bearer {secret}"}
+    assert requests.get(url, headers=robot, timeout=60).status_code == 403
+    assert requests.get(f"{url}/sums-by-kind/run", headers=robot, timeout=60).status_code == 200
+    assert stack.command("keys", "revoke", f"{secret[:4]}...{secret[-4:]}").returncode == 0
+    assert requests.get(f"{url}/sums-by-kind/run", headers=robot, timeout=60).status_code == 401
 
 
 def test_the_refresh_is_recorded_for_last_execution_times(stack: Stack) -> None:
