@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,23 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from endpoints_pipeline.catalog.database import UtcDateTime
 
 Json = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+class JsonText(sa.TypeDecorator[Any]):
+    """A JSON value kept as it is written.
+
+    The databases' own types would read a number anew: JSONB makes 1e16 an integer, and SQLite makes a large integer a
+    double.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else json.loads(value)
 
 
 class Base(DeclarativeBase):
@@ -95,9 +113,9 @@ class VariableRow(Base):
     name: Mapped[str]
     code_name: Mapped[str]
     type: Mapped[str]
-    default_value: Mapped[Any | None] = mapped_column(Json)
+    default_value: Mapped[Any | None] = mapped_column(JsonText)
     #: What a list offers to people; no run is held to it.
-    options: Mapped[list[Any] | None]
+    options: Mapped[list[Any] | None] = mapped_column(JsonText)
     created_at: Mapped[datetime]
     created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     deleted_at: Mapped[datetime | None]

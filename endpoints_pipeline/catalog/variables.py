@@ -56,7 +56,7 @@ class VariableStore:
             id=str(uuid4()),
             project_id=project_id,
             name=_checked(name),
-            code_name=code_name_of(name),
+            code_name=_code_name(name),
             type=type,
             default_value=default_value,
             options=None if values is None else [*values],
@@ -80,7 +80,7 @@ class VariableStore:
 
         Raises:
             NotFound: No such live variable.
-            InvalidInput: The new name has no letter or digit.
+            InvalidInput: With ``attr="name"``: the new name is blank.
             ValueError: A field that can't be changed.
         """
         if unknown := changes.keys() - CHANGEABLE:
@@ -157,9 +157,16 @@ class VariableStore:
 
 
 def _checked(name: str) -> str:
-    if not code_name_of(name).strip("_"):
-        raise InvalidInput("A variable's name needs a letter from a to z or a digit.", attr="name")
+    if not name.strip():
+        raise InvalidInput("This field may not be blank.", attr="name")
     return name
+
+
+def _code_name(name: str) -> str:
+    code_name = code_name_of(name)
+    if not code_name:
+        raise InvalidInput("A variable's name needs a letter from a to z, a digit or a _.", attr="name")
+    return code_name
 
 
 def _live(session: Session, project_id: int, variable_id: str, *, for_update: bool = False) -> VariableRow:

@@ -5,13 +5,27 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery, NewEndpoint
-from endpoints_pipeline.catalog.records import Attempt, Endpoint, Execution, ExecutionKind, Outcome, Part, Snapshot
+from endpoints_pipeline.catalog.records import (
+    Attempt,
+    Endpoint,
+    Execution,
+    ExecutionKind,
+    LogEntry,
+    LogLevel,
+    Outcome,
+    Part,
+    Progress,
+    RunState,
+    Snapshot,
+    TrackedRun,
+    User,
+)
 from endpoints_pipeline.query.columns import Column
 
 PROJECT = 1
@@ -61,6 +75,42 @@ def execution(endpoint: Endpoint | str, at: datetime, **fields: Any) -> Executio
         "started_at": at,
     }
     return Execution(**(defaults | fields))
+
+
+def entry(endpoint: Endpoint | str, at: datetime, message: str = "words", **fields: Any) -> LogEntry:
+    defaults: dict[str, Any] = {
+        "endpoint_id": endpoint if isinstance(endpoint, str) else endpoint.id,
+        "instance_id": "execution",
+        "timestamp": at,
+        "level": LogLevel.INFO,
+        "message": message,
+    }
+    return LogEntry(**(defaults | fields))
+
+
+def tracked(endpoint: Endpoint, at: datetime, **fields: Any) -> TrackedRun:
+    defaults: dict[str, Any] = {
+        "project_id": endpoint.project_id,
+        "id": "mine",
+        "endpoint_id": endpoint.id,
+        "execution_id": f"execution-{next(_NUMBERS)}",
+        "is_async": True,
+        "state": RunState.RUNNING,
+        "error": None,
+        "started_at": at,
+        "picked_up_at": None,
+        "ended_at": None,
+        "expires_at": at + timedelta(hours=1),
+        "heartbeat_at": at,
+        "cancel_requested": False,
+        "progress": Progress(),
+        "result_key": None,
+    }
+    return TrackedRun(**(defaults | fields))
+
+
+def person(catalog: Catalog, now: datetime, email: str = "ann@example.com") -> User:
+    return catalog.keys.ensure_user(email, first_name="Ann", now=now)
 
 
 def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
