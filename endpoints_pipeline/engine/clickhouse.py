@@ -158,9 +158,13 @@ class Engine:
         tag: str | None = None,
     ) -> rows.JsonRows:
         """Run a SELECT and give its rows as JSON bytes, at most ``limit`` of them; for answers that fit in memory."""
-        with translated_errors(self._secrets), self._handles.borrow(role) as handle:
-            answer = handle.raw_query(tags.put(sql, tag), parameters=_bound(parameters), fmt=rows.FORMAT)
-            return rows.split(answer, limit=limit)
+        with (
+            translated_errors(self._secrets),
+            self._handles.borrow(role) as handle,
+            tags.tagged(handle, sql, tag, role) as text,
+        ):
+            answer = handle.raw_query(text, parameters=_bound(parameters), fmt=rows.FORMAT)
+        return rows.split(answer, limit=limit)
 
     @contextmanager
     def stream(
@@ -188,8 +192,12 @@ class Engine:
             EngineError: On opening, or in place of a block, however many came before it.
         """
         tag = tag or f"stream:{uuid4()}"
-        text = tags.put(each_row_as_text(sql), tag)
-        with suppress(_LeftEarly), translated_errors(self._secrets), self._handles.borrow(role) as handle:
+        with (
+            suppress(_LeftEarly),
+            translated_errors(self._secrets),
+            self._handles.borrow(role) as handle,
+            tags.tagged(handle, each_row_as_text(sql), tag, role) as text,
+        ):
             with open_stream(handle, text, _bound(parameters), self._secrets, limit) as stream:
                 try:
                     yield stream
@@ -212,10 +220,13 @@ class Engine:
         the interrupt is raised only when the engine has let go. An error or interrupt doesn't prove that nothing was
         written (engine-facts E).
         """
-        text = tags.put(sql, tag)
 
         def run() -> Statistics:
-            with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
+            with (
+                translated_errors(self._secrets),
+                self._handles.borrow(Role.WRITER) as handle,
+                tags.tagged(handle, sql, tag, Role.WRITER) as text,
+            ):
                 with collecting_statistics(handle) as collect:
                     summary = handle.command(text, parameters=_bound(parameters))
                 return collect(summary)
@@ -234,9 +245,7 @@ class Engine:
         A query that the engine doesn't know yet isn't cancelled.
         """
         with translated_errors(self._secrets), self._handles.borrow(Role.WRITER, urgent=True) as handle:
-            handle.command(
-                "KILL QUERY WHERE startsWith(query, {mark:String}) ASYNC", parameters={"mark": tags.mark(tag)}
-            )
+            handle.command(tags.KILL, parameters={"tag": tag, "comment": tags.comment(tag)})
 
     def progress(self, wanted: Collection[str]) -> Mapping[str, Progress]:
         """How far the running queries of these tags have come; works also when every handle is taken.

@@ -68,7 +68,11 @@ class RowStream:
 
 @contextmanager
 def open_stream(
-    handle: Client, sql: str, parameters: dict[str, Any] | None, secrets: tuple[str, ...], limit: int | None
+    handle: Client,
+    sql: str,
+    parameters: dict[str, Any] | None,
+    secrets: tuple[str, ...],
+    limit: int | None,
 ) -> Iterator[RowStream]:
     """The rows of a query that ``each_row_as_text`` has wrapped."""
     opened = handle.query_column_block_stream(

@@ -135,15 +135,14 @@ class Refresher:
             f"SELECT {stored_columns(columns)} FROM ({canonical}) SETTINGS "
             "output_format_parquet_write_bloom_filter = 0, output_format_parquet_compression_method = 'zstd', "
             f"output_format_parquet_row_group_size = {self._settings.parquet_row_group_rows}, "
-            f"max_execution_time = {self._settings.refresh_timeout:g}, max_insert_threads = 1, "
-            f"log_comment = '{log_comment(attempt)}'"
+            f"max_execution_time = {self._settings.refresh_timeout:g}, max_insert_threads = 1"
         )
         parameters = {
             "s3_url": self._engine.s3.url(self._bucket.name, key),
             "s3_key": self._engine.s3.access_key,
             "s3_secret": self._engine.s3.secret_key,
         }
-        return self._engine.export(statement, parameters, tag=f"endpoints:refresh:{attempt.id}")
+        return self._engine.export(statement, parameters, tag=query_tag(attempt))
 
     def _verify(self, key: str, columns: Sequence[Column], written_rows: int | None) -> Part:
         footer = self._bucket.footer(key)
@@ -181,6 +180,6 @@ class Refresher:
             _log.warning("a failed refresh could not be noted", version_id=attempt.version_id, error=str(unnoted))
 
 
-def log_comment(attempt: Attempt) -> str:
-    """Names the attempt in the engine's query log, for people who look there."""
+def query_tag(attempt: Attempt) -> str:
+    """Names the attempt in the engine, so that a cancelled Dagster run's query can be found and killed."""
     return f"endpoints:{attempt.project_id}/{attempt.name}/v{attempt.version}:{attempt.id}:{attempt.dagster_run_id}"

@@ -321,7 +321,7 @@ class TestExporting:
         assert engine.query("SELECT 1") == [(1,)]
 
     def test_killing_what_doesnt_run_is_no_error(self, engine: Engine) -> None:
-        engine.kill("nobody's")
+        engine.kill("nobodys")
 
     @pytest.mark.parametrize("handles", [1, 4], ids=["with the last handle taken", "with handles free"])
     def test_an_interrupt_kills_the_export(
@@ -438,9 +438,9 @@ class TestTogether:
             return None
 
         def kill_when_all_run() -> None:
-            sql = "SELECT count() FROM system.processes WHERE startsWith(query, {mark:String})"
+            sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {tag:String}"
             with engine._handles.borrow(Role.WRITER, urgent=True) as handle:
-                wait_until(lambda: handle.query(sql, parameters={"mark": f"/* {tag} */ "}).result_rows[0][0] == 8)
+                wait_until(lambda: handle.query(sql, parameters={"tag": tag}).result_rows[0][0] == 8)
             engine.kill(tag)
 
         with ThreadPoolExecutor(9) as pool:
