@@ -4,11 +4,12 @@
 connect to ``clickhouse://user:password@127.0.0.1:8123/default``.
 
 Each request runs on a fresh chDB connection (1 ms), closed after it: settings, the database and what a failed query
-leaves in its buffers end with the request. What a real server has and this doesn't: sessions (``session_id`` is
-ignored, so temporary tables and ``SET`` don't outlive a request), external tables, roles and quotas, ``query_id`` in
-``system.processes`` (it is only echoed: kill by ``log_comment``), ``system.query_log``, custom settings, parameters in
-an INSERT with rows, answers that stream or break off half-way, compressed answers, progress headers, and cancelling
-when the client goes away.
+leaves in its buffers end with the request. A SELECT in Native whose request sends no ``wait_end_of_query`` streams,
+and ends in the middle with the error's text as ClickHouse 25.11 and later write it. What a real server has and this
+doesn't: sessions (``session_id`` is ignored, so temporary tables and ``SET`` don't outlive a request), external tables,
+roles and quotas, ``query_id`` in ``system.processes`` (it is only echoed: kill by ``log_comment`` or by the text),
+``system.query_log``, custom settings, parameters in an INSERT with rows, other formats that stream, compressed answers,
+progress headers, and cancelling at once when the client goes away.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 USER, PASSWORD = "user", "password"
@@ -54,7 +55,11 @@ _INSERT_WITH_ROWS = re.compile(
     rb"(?:\bFORMAT\s+(?P<format>\w+)[ \t\f]*\r?\n?|\bVALUES\b)",
     re.IGNORECASE | re.DOTALL,
 )
-_ANSWERS = re.compile(rb"[\s(]*(SELECT|WITH|FROM|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|KILL)\b", re.IGNORECASE)
+_COMMENTS = rb"(?:\s|/\*.*?\*/)*"
+_STREAMS = re.compile(_COMMENTS + rb"(?:SELECT|WITH)\b.*\bFORMAT\s+Native\s*$", re.IGNORECASE | re.DOTALL)
+_ANSWERS = re.compile(
+    _COMMENTS + rb"[\s(]*(SELECT|WITH|FROM|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|KILL)\b", re.IGNORECASE | re.DOTALL
+)
 _FORMAT_CLAUSE = re.compile(rb"\bFORMAT\s+(\w+)\s*(?:SETTINGS\b[^)]*)?;?\s*$", re.IGNORECASE)
 _ERROR = re.compile(r"(?:Code: (\d+)\. DB::Exception: )+(.*?)\s*\(([A-Z][A-Z0-9_]+)\)(?: \(version .*)?$", re.DOTALL)
 
@@ -103,6 +108,41 @@ def execute(text: bytes, params: Mapping[str, str], *, default_format: str, meth
     Raises:
         ClickHouseFailure: The engine, or this server in its place, refused the request.
     """
+    with _prepared(params, method) as connection:
+        if head := _INSERT_WITH_ROWS.match(text):
+            return _insert(connection, head, text[head.end() :])
+        _refuse_several_statements(text)
+        result = connection.query(text, default_format, params=_bound(params))
+        clause = _FORMAT_CLAUSE.search(text)
+        output_format = clause[1].decode() if clause else default_format
+        summary = {
+            "read_rows": result.storage_rows_read(),
+            "read_bytes": result.storage_bytes_read(),
+            "written_rows": result.rows_written(),
+            "written_bytes": result.bytes_written(),
+            "result_rows": result.rows_read() or result.rows_written(),
+            "result_bytes": result.bytes_read() or result.bytes_written(),
+            "elapsed_ns": int(result.elapsed() * 1e9),
+        }
+        return Answer(result.bytes(), summary, output_format if _ANSWERS.match(text) else None)
+
+
+def stream(text: bytes, params: Mapping[str, str], *, method: str) -> Iterator[bytes]:
+    """Run one SELECT and give its blocks in Native as they come.
+
+    Raises:
+        ClickHouseFailure: In place of a block, the first or a later one.
+    """
+    with _prepared(params, method) as connection:
+        _refuse_several_statements(text)
+        with connection.send_query(text, "Native", params=_bound(params)) as blocks:
+            for block in blocks:
+                yield block.bytes()
+
+
+@contextlib.contextmanager
+def _prepared(params: Mapping[str, str], method: str) -> Iterator[Any]:
+    """A connection under the request's settings and database, and its errors as ClickHouse's."""
     settings = {k: v for k, v in params.items() if k not in _PROTOCOL_PARAMETERS and not k.startswith("param_")}
     read_only = settings.pop("readonly", "0")
     if method == "GET" and read_only == "0":
@@ -113,25 +153,13 @@ def execute(text: bytes, params: Mapping[str, str], *, default_format: str, meth
             if database := params.get("database"):
                 connection.query(f"USE {_quote(database, '`')}")
             connection.query("SET " + ", ".join(f"{_quote(k, '`')} = {_quote(v)}" for k, v in settings.items()))
-            if head := _INSERT_WITH_ROWS.match(text):
-                return _insert(connection, head, text[head.end() :])
-            _refuse_several_statements(text)
-            bound = {k.removeprefix("param_"): v for k, v in params.items() if k.startswith("param_")}
-            result = connection.query(text, default_format, params=bound)
-            clause = _FORMAT_CLAUSE.search(text)
-            output_format = clause[1].decode() if clause else default_format
-            summary = {
-                "read_rows": result.storage_rows_read(),
-                "read_bytes": result.storage_bytes_read(),
-                "written_rows": result.rows_written(),
-                "written_bytes": result.bytes_written(),
-                "result_rows": result.rows_read() or result.rows_written(),
-                "result_bytes": result.bytes_read() or result.bytes_written(),
-                "elapsed_ns": int(result.elapsed() * 1e9),
-            }
-            return Answer(result.bytes(), summary, output_format if _ANSWERS.match(text) else None)
+            yield connection
     except RuntimeError as error:
         raise ClickHouseFailure.from_engine(error) from error
+
+
+def _bound(params: Mapping[str, str]) -> dict[str, str]:
+    return {k.removeprefix("param_"): v for k, v in params.items() if k.startswith("param_")}
 
 
 def _connect() -> Any:
@@ -202,6 +230,24 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
     return fields
 
 
+async def _streamed(blocks: Iterator[bytes], headers: Mapping[str, str]) -> Response:
+    """The blocks, begun when the first is there: until then a failure has a status of its own."""
+    first = await run_in_threadpool(next, blocks, b"")
+    tag = uuid.uuid4().hex[:16]
+
+    def body() -> Iterator[bytes]:
+        yield first
+        try:
+            yield from blocks
+        except ClickHouseFailure as failure:
+            text = f"{failure}\n"
+            yield f"\r\n__exception__\r\n{tag}\r\n{text}{len(text)} {tag}\r\n__exception__\r\n".encode()
+
+    return StreamingResponse(
+        body(), headers={**headers, "X-ClickHouse-Format": "Native", "X-ClickHouse-Exception-Tag": tag}
+    )
+
+
 def create_app() -> Starlette:
     """Open the engine and build the application over it."""
     engine = _connect()
@@ -226,6 +272,8 @@ def create_app() -> Starlette:
             if not text.strip():
                 return PlainTextResponse("Ok.\n", headers=headers)
             preferred = params.get("default_format") or request.headers.get("x-clickhouse-format") or "TabSeparated"
+            if params.get("wait_end_of_query") != "1" and _STREAMS.match(text):
+                return await _streamed(stream(text, params, method=request.method), headers)
             answer = await run_in_threadpool(execute, text, params, default_format=preferred, method=request.method)
         except ClickHouseFailure as failure:
             headers["X-ClickHouse-Exception-Code"] = str(failure.code)
