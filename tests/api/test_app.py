@@ -21,8 +21,12 @@ from fastapi.routing import APIRoute
 
 from endpoints_pipeline.api import endpoints, execution_times, health, refresh, run
 from endpoints_pipeline.api.app import create_app
-from endpoints_pipeline.api.models import EndpointBody, RunBody
+from endpoints_pipeline.api.models import EndpointBody
+from endpoints_pipeline.api.run_body import RunBody
+from endpoints_pipeline.catalog import open_catalog
+from endpoints_pipeline.cli.keys import first_key
 from endpoints_pipeline.cli.ports import find_free
+from endpoints_pipeline.clock import utc_now
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import DAILY, DAILY_ROWS, Caller, TestClient, hogql
 
@@ -107,8 +111,17 @@ def server(api_settings: Settings, tmp_path: Path) -> Iterator[tuple[subprocess.
         process.wait()
 
 
+def _first_key(folder: Path) -> str:
+    """What ``endpoints up`` would have printed for the server in the folder."""
+    catalog = open_catalog(f"sqlite:///{folder / 'home' / 'catalog.db'}", timeout=10, auto_migrate=False)
+    try:
+        return first_key(catalog, utc_now()) or ""
+    finally:
+        catalog.close()
+
+
 def test_a_server_answers_and_finishes_what_it_began_before_it_ends(
-    server: tuple[subprocess.Popen[str], str],
+    server: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     process, url = server
     base = f"{url}/api/projects/1/endpoints"
@@ -122,6 +135,8 @@ def test_a_server_answers_and_finishes_what_it_began_before_it_ends(
                 assert time.monotonic() < deadline, "the server didn't come up"
                 time.sleep(0.1)
         assert caller.get(f"{url}/readyz").status_code == 200
+        assert caller.get(base).status_code == 401
+        caller.headers["Authorization"] = f"Bearer {_first_key(tmp_path)}"
         assert caller.post(base, json={"name": "daily", "query": hogql(DAILY)}).status_code == 201
         answer = caller.get(f"{base}/daily/run/")
         assert (answer.json()["results"], answer.history) == (DAILY_ROWS, [])

@@ -114,7 +114,8 @@ def test_a_broken_warehouse_is_a_500_that_says_what_to_do(api: Caller, variant: 
 
 def test_a_bug_is_a_500_with_fixed_words_and_its_traceback_goes_to_the_servers_log(api: Caller) -> None:
     broken = create_app(dataclasses.replace(api.application, runner=None))  # type: ignore[arg-type]
-    answer = TestClient(broken, raise_server_exceptions=False).post(f"{api.base}/daily/run")
+    header = {"Authorization": f"Bearer {api.secret}"}
+    answer = TestClient(broken, raise_server_exceptions=False, headers=header).post(f"{api.base}/daily/run")
     assert says(answer) == (500, flat("server_error", "error", "A server error occurred."))
     with pytest.raises(AttributeError):  # what the server logs
         TestClient(broken).post(f"{api.base}/daily/run")
@@ -148,10 +149,12 @@ def test_no_secret_of_the_settings_leaves_in_an_error() -> None:
         engine_dsn=SecretStr("clickhouse://user:engine-password@ch.example:8123/default"),
         s3_endpoint_url="https://s3.example",
         s3_secret_key=SecretStr("s3-secret"),
+        api_key=SecretStr("phx_key"),
+        rate_limit_storage=SecretStr("redis://:redis-password@redis.example"),
     )
-    message = "s3-secret, engine-password, cat%40log and cat@log were refused by db.example for user"
+    message = "s3-secret, engine-password, phx_key, redis-password, cat%40log and cat@log were refused by db.example"
     told = translate(EngineUnavailable(message), scrubber(settings))
-    assert told.detail == "***, ***, *** and *** were refused by db.example for user"
+    assert told.detail == "***, ***, ***, ***, *** and *** were refused by db.example"
 
 
 def test_an_embedded_engine_has_no_password_to_hide() -> None:
