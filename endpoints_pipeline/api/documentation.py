@@ -102,6 +102,13 @@ _WORDS: dict[int, tuple[str, str, str, str, str | None]] = {
         "Request was throttled. Expected available in 12 seconds.",
         None,
     ),
+    500: (
+        "ClickHouse failed for a reason of its own.",
+        "server_error",
+        "LOGICAL_ERROR",
+        "Logical error: …",
+        None,
+    ),
     503: (
         "A part that the answer needs doesn't answer; trying again later may help.",
         "server_error",

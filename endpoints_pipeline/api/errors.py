@@ -22,7 +22,9 @@ from endpoints_pipeline.errors import (
     NotFound,
     QueryError,
     QueryLimitExceeded,
+    RunCancelled,
     StorageUnavailable,
+    TooManyRuns,
     VersionNotFound,
 )
 from endpoints_pipeline.settings import Settings
@@ -128,7 +130,17 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ApiError:
             return ApiError(400, type="validation_error", code=error.engine_name or "invalid_input", detail=detail)
         case QueryLimitExceeded():
             return ApiError(400, type="server_error", code=error.limit, detail=detail)
+        case RunCancelled():
+            return ApiError(400, type="validation_error", code="query_was_cancelled", detail=detail)
         case EngineBusy():
+            return ApiError(
+                503,
+                type="server_error",
+                code="query_capacity",
+                detail=detail,
+                headers={"Retry-After": str(RETRY_AFTER)},
+            )
+        case TooManyRuns():
             return ApiError(
                 429,
                 type="throttled_error",

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from endpoints_pipeline.api.auth import ReadQueries, RunEndpoints
 from endpoints_pipeline.api.context import App
+from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.limits import throttle
 from endpoints_pipeline.api.query_status import QueryStatus, query_status
 from endpoints_pipeline.catalog.records import RunState
@@ -24,7 +25,12 @@ class QueryStatusAnswer(BaseModel):
     query_status: QueryStatus
 
 
-@router.get("/{query_id}", response_model=QueryStatusAnswer, responses={202: {"model": QueryStatusAnswer}})
+@router.get(
+    "/{query_id}",
+    operation_id="query_retrieve",
+    response_model=QueryStatusAnswer,
+    responses={**errors(), 202: {"description": "It goes on.", "model": QueryStatusAnswer}},
+)
 def query_state(application: App, access: ReadQueries, query_id: QueryId) -> Response:
     """How far a run has come: 202 while it goes on, 200 with its answer in `results` once it is complete."""
     run = application.tracked_runs.get(access.project_id, query_id)
@@ -39,7 +45,9 @@ def query_state(application: App, access: ReadQueries, query_id: QueryId) -> Res
     return StreamingResponse(_with_results(status, first, answer), media_type="application/json")
 
 
-@router.delete("/{query_id}", status_code=204, response_class=Response)
+@router.delete(
+    "/{query_id}", operation_id="query_destroy", status_code=204, response_class=Response, responses=errors()
+)
 def cancel_query(request: Request, application: App, access: RunEndpoints, query_id: QueryId) -> Response:
     """Cancel a run that goes on; one that has ended stays as it is."""
     throttle(request, access, materialized=False)

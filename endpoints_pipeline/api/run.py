@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 
 from endpoints_pipeline.api.auth import Access, RunEndpoints
 from endpoints_pipeline.api.context import App, Body, EndpointName, IntegerText
+from endpoints_pipeline.api.documentation import ErrorObject, Responses, errors
 from endpoints_pipeline.api.errors import ApiError, PlainError
 from endpoints_pipeline.api.limits import throttle
 from endpoints_pipeline.api.models import request_body
@@ -27,7 +29,29 @@ router = APIRouter(prefix=PREFIX, tags=["run"])
 _VARIABLE = "variables."
 
 
-@router.get("/{name}/run", response_model=RunAnswer)
+class RunErrorObject(BaseModel):
+    """A number out of its range, or an unknown version: with the current one then."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"error": "Version 9 not found for endpoint 'x'", "current_version": 2}]}
+    )
+
+    error: str
+    current_version: int | None = None
+
+
+_RESPONSES: Responses = {
+    **errors(400, 413, 415, 500),
+    202: {"description": "An asynchronous run was begun: follow its `query_status`.", "model": RunAccepted},
+    400: {"description": "The request or the query can't be accepted.", "model": ErrorObject | RunErrorObject},
+    404: {"description": "No such endpoint, or no such version of it.", "model": ErrorObject | RunErrorObject},
+}
+_UNCHANGED: Responses = {304: {"description": "The caller has these rows already (`If-None-Match`)."}}
+
+
+@router.get(
+    "/{name}/run", operation_id="endpoints_run", response_model=RunAnswer, responses={**_RESPONSES, **_UNCHANGED}
+)
 def run_by_get(
     request: Request,
     application: App,
@@ -52,7 +76,13 @@ def run_by_get(
     return _answer(application, plan)
 
 
-@router.post("/{name}/run", response_model=RunAnswer, openapi_extra=request_body(RunBody, required=False))
+@router.post(
+    "/{name}/run",
+    operation_id="endpoints_run_create",
+    response_model=RunAnswer,
+    responses=_RESPONSES,
+    openapi_extra=request_body(RunBody, required=False),
+)
 def run_by_post(
     request: Request,
     application: App,

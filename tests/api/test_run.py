@@ -8,6 +8,8 @@ import pytest
 
 from tests.api.callers import DAILY_ROWS, NOT_FOUND, Caller, flat, hogql, invalid, malformed, ok, says
 
+QUERY_ID = "Must be at most 128 letters, digits and characters of '_', '.', ':' and '-'."
+
 
 def plain(error: str) -> tuple[int, dict[str, Any]]:
     return 400, {"error": error}
@@ -27,9 +29,16 @@ def test_null_means_the_default_everywhere(api: Caller) -> None:
     assert api.answered(body=dict.fromkeys(fields))["results"] == DAILY_ROWS
 
 
-def test_fields_that_change_nothing_are_accepted(api: Caller) -> None:
+def test_empty_inputs_are_accepted(api: Caller) -> None:
     api.created()
-    body = {"variables": {}, "filters_override": {}, "client_query_id": "mine", "debug": True}
+    body = {
+        "variables": {},
+        "variables_values": {},
+        "variables_override": {},
+        "filters_override": {},
+        "client_query_id": "",
+        "debug": False,
+    }
     answer = api.answered(body=body)
     assert (answer["results"], set(answer)) == (DAILY_ROWS, set(api.answered()))
 
@@ -41,17 +50,10 @@ def test_the_words_of_all_generations_that_wait_are_accepted(api: Caller, refres
     assert ok(api.get("/daily/run", params={"refresh": refresh}))["results"] == DAILY_ROWS
 
 
-@pytest.mark.parametrize("refresh", ["async", "lazy_async", "force_async", "force_cache"])
-def test_words_of_features_to_come_are_refused_by_name(api: Caller, refresh: str) -> None:
-    api.created()
-    said = invalid(f"refresh={refresh} is not supported yet: use cache, force or direct.", "refresh")
-    assert says(api.run(body={"refresh": refresh})) == said
-    assert says(api.get("/daily/run", params={"refresh": refresh})) == said
-
-
 def test_an_unknown_refresh_is_refused(api: Caller) -> None:
     api.created()
-    said = invalid("Input should be one of: cache, force, direct, blocking, force_blocking", "refresh")
+    words = "cache, force, direct, blocking, async, lazy_async, force_blocking, force_async, force_cache"
+    said = invalid(f"Input should be one of: {words}", "refresh")
     assert says(api.run(body={"refresh": "now"})) == said
     assert says(api.run(body={"refresh": ""})) == said
     assert says(api.get("/daily/run", params={"refresh": "CACHE"})) == said
@@ -62,7 +64,8 @@ def test_an_unknown_refresh_is_refused(api: Caller) -> None:
     [
         ('{"query_override": {}}', "Extra inputs are not permitted", "query_override"),
         ('{"query_override": null}', "Extra inputs are not permitted", "query_override"),
-        ('{"variables_values": {"a": 1}}', "Extra inputs are not permitted", "variables_values"),
+        ('{"variables_values": []}', "Input should be a valid dictionary", "variables_values"),
+        ('{"variables_override": 1}', "Input should be a valid dictionary", "variables_override"),
         ('{"nonsense": 1}', "Extra inputs are not permitted", "nonsense"),
         ('{"limit": "2"}', "Input should be a valid integer", "limit"),
         ('{"limit": 2.0}', "Input should be a valid integer", "limit"),
@@ -73,6 +76,9 @@ def test_an_unknown_refresh_is_refused(api: Caller) -> None:
         ('{"refresh": 1}', "Input should be a valid string", "refresh"),
         ('{"debug": "yes"}', "Input should be a valid boolean", "debug"),
         ('{"client_query_id": 1}', "Input should be a valid string", "client_query_id"),
+        ('{"client_query_id": "a/b"}', QUERY_ID, "client_query_id"),
+        ('{"client_query_id": "*/ SELECT"}', QUERY_ID, "client_query_id"),
+        ('{"client_query_id": "%s"}' % ("x" * 129), QUERY_ID, "client_query_id"),
     ],
 )
 def test_a_field_that_does_not_fit_is_named(api: Caller, text: str, detail: str, attr: str) -> None:

@@ -38,6 +38,8 @@ def test_an_inline_answer_has_every_key_of_the_contract(api: Caller) -> None:
         "hasMore": False,
         "is_cached": False,
         "last_refresh": "2026-03-01T12:00:00Z",
+        "cache_target_age": "2026-03-02T12:00:00Z",
+        "next_allowed_client_refresh": "2026-03-01T12:01:00Z",
         "timezone": "UTC",
         "query_status": None,
         "name": "daily",

@@ -23,9 +23,9 @@ from endpoints_pipeline.errors import (
     VersionNotFound,
 )
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.serving.answer import Answer
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.decision import Path, Reason
-from endpoints_pipeline.serving.answer import Answer
 from endpoints_pipeline.serving.request import Refresh, RunRequest
 from tests.fixtures.catalog import FakeClock
 from tests.fixtures.engine import EVENTS, MakeApplication
@@ -234,7 +234,11 @@ class TestPages:
     def test_totals_are_no_rows(self, application: Application) -> None:
         sql = "SELECT name, count() AS n FROM events GROUP BY name WITH TOTALS ORDER BY name"
         refresh(application, create(application, sql))
-        assert parsed(run(application)) == parsed(run(application, refresh=Refresh.DIRECT)) == [["buy", 100], ["click", 200]]
+        assert (
+            parsed(run(application))
+            == parsed(run(application, refresh=Refresh.DIRECT))
+            == [["buy", 100], ["click", 200]]
+        )
 
 
 class TestTheCapOfInlineRuns:
@@ -354,7 +358,12 @@ class TestRecords:
         endpoint = create(application, SQL)
         refresh(application, endpoint)
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda n: run(application, limit=n % 7 + 1, refresh=Refresh.DIRECT if n % 2 else Refresh.FORCE), range(32)))
+            answers = list(
+                pool.map(
+                    lambda n: run(application, limit=n % 7 + 1, refresh=Refresh.DIRECT if n % 2 else Refresh.FORCE),
+                    range(32),
+                )
+            )
         assert [answer.rows.count for answer in answers] == [n % 7 + 1 for n in range(32)]
         recorded = {record.id for record in executions(application, endpoint)}
         assert recorded == {answer.execution_id for answer in answers}
