@@ -118,7 +118,7 @@ def test_a_bug_is_a_500_with_fixed_words_and_its_traceback_goes_to_the_servers_l
     answer = TestClient(broken, raise_server_exceptions=False, headers=header).post(f"{api.base}/daily/run")
     assert says(answer) == (500, flat("server_error", "error", "A server error occurred."))
     with pytest.raises(AttributeError):  # what the server logs
-        TestClient(broken).post(f"{api.base}/daily/run")
+        TestClient(broken, headers=header).post(f"{api.base}/daily/run")
 
 
 @pytest.mark.parametrize(
