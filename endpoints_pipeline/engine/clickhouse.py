@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,7 +25,8 @@ from endpoints_pipeline.engine.warehouse import DATABASE, S3Access, Warehouse
 from endpoints_pipeline.errors import EndpointsError, EngineError, InvalidInput, QueryError
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.functions import EngineFunction, Functions
-from endpoints_pipeline.query.guard import Surroundings, check_tree, is_union
+from endpoints_pipeline.query.guard import Surroundings, Tree, check_tree, is_union
+from endpoints_pipeline.query.naming import with_names
 from endpoints_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ _PARSE = (
     "WITH formatQueryFromJSON(parseQueryToJSON({sql:String})) AS canonical "
     "SELECT canonical, parseQueryToJSON(canonical)"
 )
+_PRINT = "SELECT formatQueryFromJSON(arrayJoin({trees:Array(String)}))"
+_ANY_PARAMETER = re.compile(r"\{\w+:[^}]+\}", re.ASCII)
 _PARSE_SCOPE = ": In scope WITH formatQueryFromJSON"
 
 
@@ -116,6 +120,8 @@ class Engine:
     def guard(self, sql: str, parameters: Collection[str] = ()) -> GuardedQuery:
         """The guarded, canonical text of a query: the only form in which people's SQL is run.
 
+        Columns whose names would show a parameter's value have aliases in it (``query.naming``).
+
         Args:
             sql: The text, its variables already ``parameterized``.
             parameters: The names of the engine's parameters that it may have (``var_country``).
@@ -125,18 +131,26 @@ class Engine:
         """
         _check_text(sql)
         try:
-            [(canonical, text)] = self.query(_PARSE, {"sql": sql})
+            canonical, tree = self._parse(sql)
+            if parameters and with_names(tree, self._print):
+                canonical, tree = self._parse(*self._print([tree]))
+        except RecursionError:
+            raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None
+        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions), parameters)
+        return GuardedQuery(canonical, is_union(tree))
+
+    def _parse(self, sql: str) -> tuple[str, dict[str, Any]]:
+        try:
+            [(canonical, tree)] = self.query(_PARSE, {"sql": sql})
         except QueryError as error:
             message = str(error).split(_PARSE_SCOPE)[0]
             raise InvalidInput(
                 f"Invalid HogQL query: {message}", attr="query", code=error.engine_name or "invalid_input"
             ) from None
-        try:
-            tree = json.loads(text)
-        except RecursionError:
-            raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None
-        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions), parameters)
-        return GuardedQuery(str(canonical), is_union(tree))
+        return canonical, json.loads(tree)
+
+    def _print(self, trees: Sequence[Tree]) -> Sequence[str]:
+        return [text for (text,) in self.query(_PRINT, {"trees": [json.dumps(tree) for tree in trees]})]
 
     def describe(self, canonical: str, parameters: Parameters | None = None) -> tuple[Column, ...]:
         """The columns of a canonical query, without running it; types may depend on its parameters.
@@ -145,7 +159,9 @@ class Engine:
             QueryError: Names, types or values of the query don't fit.
         """
         with translated_errors(self._secrets), self._handles.borrow(Role.READER) as handle:
-            described = handle.query(f"DESCRIBE TABLE ({canonical})", parameters=_bound(parameters)).result_rows
+            described = handle.query(
+                f"DESCRIBE TABLE ({canonical})", parameters=_bound(canonical, parameters)
+            ).result_rows
             return tuple(Column(name=row[0], type=row[1]) for row in described)
 
     def json_rows(
@@ -163,7 +179,7 @@ class Engine:
             self._handles.borrow(role) as handle,
             tags.tagged(handle, sql, tag, role) as text,
         ):
-            answer = handle.raw_query(text, parameters=_bound(parameters), fmt=rows.FORMAT)
+            answer = handle.raw_query(text, parameters=_bound(sql, parameters), fmt=rows.FORMAT)
         return rows.split(answer, limit=limit)
 
     @contextmanager
@@ -198,7 +214,7 @@ class Engine:
             self._handles.borrow(role) as handle,
             tags.tagged(handle, each_row_as_text(sql), tag, role) as text,
         ):
-            with open_stream(handle, text, _bound(parameters), self._secrets, limit) as stream:
+            with open_stream(handle, text, _bound(sql, parameters), self._secrets, limit) as stream:
                 try:
                     yield stream
                 finally:
@@ -211,7 +227,7 @@ class Engine:
     def query(self, sql: str, parameters: Parameters | None = None) -> Sequence[Sequence[Any]]:
         """Run a SELECT of ours and give its rows as Python values; for small answers."""
         with translated_errors(self._secrets), self._handles.borrow(Role.WRITER) as handle:
-            return handle.query(sql, parameters=_bound(parameters)).result_rows
+            return handle.query(sql, parameters=_bound(sql, parameters)).result_rows
 
     def export(self, sql: str, parameters: Parameters, *, tag: str) -> Statistics:
         """Run an ``INSERT INTO FUNCTION s3(...)`` to its end.
@@ -228,7 +244,7 @@ class Engine:
                 tags.tagged(handle, sql, tag, Role.WRITER) as text,
             ):
                 with collecting_statistics(handle) as collect:
-                    summary = handle.command(text, parameters=_bound(parameters))
+                    summary = handle.command(text, parameters=_bound(sql, parameters))
                 return collect(summary)
 
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="export") as thread:
@@ -295,8 +311,9 @@ def _check_text(sql: str) -> None:
         raise InvalidInput(f"Invalid HogQL query: The text isn't valid Unicode: {error.reason}", attr="query") from None
 
 
-def _bound(parameters: Parameters | None) -> dict[str, Any] | None:
-    return dict(parameters) if parameters else None
+def _bound(sql: str, parameters: Parameters | None) -> dict[str, Any] | None:
+    # to a text without a single {name:Type} clickhouse-connect would apply Python's %, and change it
+    return dict(parameters) if parameters and _ANY_PARAMETER.search(sql) else None
 
 
 def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
 
 from endpoints_pipeline.engine.failures import translated_errors
 from endpoints_pipeline.engine.rows import JsonRows
 from endpoints_pipeline.errors import EngineError
 
+# bytes that are read ahead before the first is handed on: 10 MB would keep a slow query's first rows back
+common.set_setting("http_buffer_size", 1)
 # A server holds other answers back until they are complete (see handles.py). Native, unlike JSON, has no room for the
 # text of an error among its rows, so a failure half-way can't be taken for one of them.
 _AT_ONCE = {"wait_end_of_query": 0}

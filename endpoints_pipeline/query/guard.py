@@ -68,7 +68,7 @@ def check_tree(tree: Tree, surroundings: Surroundings, parameters: Collection[st
     """
     if tree.get("type") not in ("SelectWithUnionQuery", "SelectIntersectExceptQuery"):
         raise _refused("Only a single SELECT query is allowed")
-    _Guard(list(_nodes(tree)), surroundings, parameters).check()
+    _Guard(list(nodes(tree)), surroundings, parameters).check()
 
 
 def is_union(tree: Tree) -> bool:
@@ -83,7 +83,7 @@ def _refused(message: str, code: str = "invalid_input") -> InvalidInput:
     return InvalidInput(f"Invalid HogQL query: {message}", attr="query", code=code)
 
 
-def _nodes(value: object) -> Iterator[Tree]:
+def nodes(value: object) -> Iterator[Tree]:
     """Every node of the tree, parents first."""
     stack = [value]
     while stack:
