@@ -18,13 +18,16 @@ from endpoints_pipeline.cli.ports import find_free
 from endpoints_pipeline.errors import (
     CatalogError,
     CatalogUnavailable,
+    EngineBusy,
     EngineError,
     EngineUnavailable,
     InvalidInput,
     QueryError,
+    RunCancelled,
     SnapshotInvalid,
     StorageError,
     StorageUnavailable,
+    TooManyRuns,
 )
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import Caller, TestClient, flat, says
@@ -60,23 +63,43 @@ def test_a_query_that_runs_into_a_limit_is_a_400_with_advice(
     assert body["detail"].endswith(advice)
 
 
-def test_too_many_queries_at_once_are_a_429_that_says_when_to_come_back(api: Caller, variant: Variant) -> None:
-    api.created("slow", ENDLESS)
-    api.created()
-    narrow = variant(engine_handles=1, engine_handle_timeout=0.1, query_timeout=1.5)
-    assert narrow.run().status_code == 200
-    slow = threading.Thread(target=narrow.run, args=["slow"])
+def refused_beside_a_slow_run(caller: Caller) -> Any:
+    """What a run is told while another one goes on that leaves no room for it."""
+
+    def run_slowly() -> None:
+        while caller.run("slow").status_code in (429, 503):  # the other one was there first
+            pass
+
+    slow = threading.Thread(target=run_slowly)
     slow.start()
     try:
-        refused = narrow.run()
+        refused = caller.run(body={"refresh": "force"})
         while refused.status_code == 200 and slow.is_alive():
-            refused = narrow.run()
+            refused = caller.run(body={"refresh": "force"})
     finally:
         slow.join()
+    assert caller.run(body={"refresh": "force"}).status_code == 200
+    return refused
+
+
+def test_too_many_runs_of_a_project_at_once_are_a_429_that_says_when_to_come_back(
+    api: Caller, variant: Variant
+) -> None:
+    api.created("slow", ENDLESS)
+    api.created()
+    refused = refused_beside_a_slow_run(variant(concurrent_inline_runs=1, query_timeout=1.5))
     detail = "Too many concurrent requests. Please try again later."
     assert says(refused) == (429, flat("throttled_error", "throttled", detail))
     assert int(refused.headers["retry-after"]) > 0
-    assert narrow.run().status_code == 200
+
+
+def test_an_engine_at_capacity_is_a_503_that_says_when_to_come_back(api: Caller, variant: Variant) -> None:
+    api.created("slow", ENDLESS)
+    api.created()
+    refused = refused_beside_a_slow_run(variant(engine_handles=1, engine_handle_timeout=0.1, query_timeout=1.5))
+    detail = "Too many queries at once. Please try again later."
+    assert says(refused) == (503, flat("server_error", "query_capacity", detail))
+    assert int(refused.headers["retry-after"]) > 0
 
 
 def test_an_engine_that_is_away_is_a_503_without_its_password(api: Caller, variant: Variant) -> None:
@@ -130,6 +153,8 @@ def test_a_bug_is_a_500_with_fixed_words_and_its_traceback_goes_to_the_servers_l
         (QueryError("no"), (400, "validation_error", "invalid_input", None)),
         (EngineUnavailable("no", engine_name="S3_ERROR"), (503, "server_error", "engine_unavailable", None)),
         (EngineError("no", engine_name="WRONG_PASSWORD"), (500, "server_error", "WRONG_PASSWORD", None)),
+        (EngineBusy("no"), (503, "server_error", "query_capacity", None)),
+        (RunCancelled("no"), (400, "validation_error", "query_was_cancelled", None)),
         (StorageUnavailable("no"), (503, "server_error", "storage_unavailable", None)),
         (StorageError("no"), (500, "server_error", "error", None)),
         (CatalogUnavailable("no"), (503, "server_error", "catalog_unavailable", None)),
