@@ -179,7 +179,7 @@ class TestFrom0001:
             table = found.tables[name]
             columns = [table.c[column] for column in rows[0]]
             with migrated.database.read() as session:
-                kept = [_comparable(row._mapping) for row in session.execute(sa.select(*columns))]
+                kept = [_comparable(dict(row._mapping)) for row in session.execute(sa.select(*columns))]
             assert sorted(kept, key=str) == sorted(map(_comparable, rows), key=str), name
         assert migrated.refreshes.revision() == 41
 
