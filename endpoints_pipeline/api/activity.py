@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from endpoints_pipeline.api.auth import ReadActivity
 from endpoints_pipeline.api.context import App
@@ -37,35 +37,6 @@ class DetailObject(BaseModel):
 
 
 class ActivityObject(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "3f7f0a52-6f57-4a3d-9f1c-7a8e5a8d8f10",
-                    "user": None,
-                    "activity": "updated",
-                    "item_id": "5f0c5b0e-3a0f-4a6e-b7cf-0f6e6a3e2f11",
-                    "scope": "Endpoint",
-                    "detail": {
-                        "name": "daily_counts",
-                        "changes": [
-                            {
-                                "type": "Endpoint",
-                                "action": "changed",
-                                "field": "is_active",
-                                "before": True,
-                                "after": False,
-                            }
-                        ],
-                        "context": {},
-                    },
-                    "is_system": True,
-                    "created_at": "2026-03-01T12:00:00Z",
-                }
-            ]
-        }
-    )
-
     id: str
     user: UserObject | None = Field(description="Null: the system, or a key that is nobody's.")
     activity: str = Field(

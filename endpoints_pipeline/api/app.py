@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from endpoints_pipeline.api import (
     accounts,
     activity,
+    documentation,
     endpoints,
     errors,
     execution_times,
@@ -26,7 +27,6 @@ from endpoints_pipeline.api import (
     variables,
     versions,
 )
-from endpoints_pipeline.api.documentation import ANY_ERROR
 from endpoints_pipeline.api.limits import RateLimitHeaders, RateLimits
 from endpoints_pipeline.api.paths import CanonicalPath
 from endpoints_pipeline.serving.application import Application, open_application
@@ -55,7 +55,7 @@ def create_app(application: Application) -> FastAPI:
         "and a slash at the end changes nothing.",
         lifespan=lifespan,
         redirect_slashes=False,
-        responses=ANY_ERROR,
+        responses=documentation.ANY_ERROR,
         generate_unique_id_function=lambda route: route.name,
     )
     rate_limits = RateLimits(application.settings)
@@ -72,6 +72,8 @@ def create_app(application: Application) -> FastAPI:
         app.include_router(module.router)
     for module in (openapi_document, logs, variables, activity, accounts):
         app.include_router(module.router)
+    plain = app.openapi
+    app.openapi = lambda: documentation.complete(plain())  # type: ignore[method-assign]
     return app
 
 

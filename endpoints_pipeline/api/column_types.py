@@ -36,7 +36,7 @@ _SCHEMAS: tuple[tuple[re.Pattern[str], Schema], ...] = (
     (re.compile(r"DateTime(?:32|64)?"), {"type": "string", "format": "date-time"}),
     (re.compile(r"UUID"), {"type": "string", "format": "uuid"}),
     (re.compile(r"U?Int\d+|Decimal\d*|String|FixedString|Enum\d*|IPv[46]|Time(?:64)?"), {"type": "string"}),
-    (re.compile(r"Point"), {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+    (re.compile(r"Point"), {"type": "array", "items": {"type": "number", "nullable": True}}),
     (re.compile(r"JSON"), {"type": "object", "additionalProperties": True}),
 )
 

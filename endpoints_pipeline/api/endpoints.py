@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import WithJsonSchema
 
@@ -37,6 +38,7 @@ from endpoints_pipeline.serving.application import Application
 
 router = APIRouter(prefix=PREFIX, tags=["endpoints"])
 
+_NO_BULK_TAGS = {"detail": "Bulk tag updates are not supported for endpoints."}
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 ActiveText = Annotated[
@@ -146,12 +148,12 @@ def delete_endpoint(application: App, access: WriteEndpoints, name: EndpointName
     operation_id="endpoints_bulk_update_tags",
     status_code=405,
     response_model=None,
-    responses={405: {"description": "Always.", "content": {"application/json": {}}}},
+    responses=errors() | {405: {"description": "Always.", "content": {"application/json": {"example": _NO_BULK_TAGS}}}},
 )
 def bulk_update_tags(access: WriteEndpoints) -> Response:
     """Never allowed: tags are set with the endpoint."""
     return Response(
-        b'{"detail":"Bulk tag updates are not supported for endpoints."}',
+        orjson.dumps(_NO_BULK_TAGS),
         405,
         headers={"Allow": "GET, PUT, PATCH, DELETE"},  # for an endpoint of this name
         media_type="application/json",

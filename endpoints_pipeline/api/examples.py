@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document; a test proves that each fits its model."""
+"""Examples for the OpenAPI document, by model; a test proves that each fits."""
 
 from __future__ import annotations
 
@@ -72,4 +72,65 @@ VERSION: dict[str, Any] = {
     "version_created_at": "2026-03-01T11:00:00Z",
     "version_updated_at": "2026-03-01T11:00:00Z",
     "version_created_by": USER,
+}
+
+VARIABLE: dict[str, Any] = {
+    "id": "0c2b4f8e-8d5c-4d0e-9a55-6f1f4b1d2c3a",
+    "name": "Event name",
+    "type": "String",
+    "default_value": "$pageview",
+    "created_by": 1,
+    "created_at": "2026-03-01T12:00:00Z",
+    "code_name": "event_name",
+    "values": None,
+    "is_multi": False,
+    "values_query": None,
+    "values_query_connection_id": None,
+}
+
+LOG_ENTRY: dict[str, Any] = {
+    "log_source_id": "5f0c5b0e-3a0f-4a6e-b7cf-0f6e6a3e2f11",
+    "instance_id": "0f0c6f5e-97d4-4c55-9a7e-0b8f4a5c3e77",
+    "timestamp": "2026-03-01T12:00:00Z",
+    "level": "INFO",
+    "message": "Endpoint executed · path=inline cache=miss duration_ms=12 rows=5 version=1",
+}
+
+ACTIVITY: dict[str, Any] = {
+    "id": "3f7f0a52-6f57-4a3d-9f1c-7a8e5a8d8f10",
+    "user": USER,
+    "activity": "updated",
+    "item_id": "5f0c5b0e-3a0f-4a6e-b7cf-0f6e6a3e2f11",
+    "scope": "Endpoint",
+    "detail": {
+        "name": "daily_counts",
+        "changes": [{"type": "Endpoint", "action": "changed", "field": "is_active", "before": True, "after": False}],
+        "context": {},
+    },
+    "is_system": False,
+    "created_at": "2026-03-01T12:00:00Z",
+}
+
+PREVIEW: dict[str, Any] = {
+    "can_materialize": True,
+    "reason": None,
+    "transformed_query": "SELECT day, count() AS n FROM events GROUP BY day ORDER BY day",
+    "execution_query": "SELECT day, n FROM daily_counts_v1",
+    "display_execution_query": "SELECT day, n FROM daily_counts_v1",
+    "range_pairs": [],
+    "aggregates": [],
+}
+
+BY_MODEL: dict[str, dict[str, Any]] = {
+    "EndpointObject": ENDPOINT,
+    "VersionObject": VERSION,
+    "MaterializationObject": MATERIALIZATION,
+    "StatusObject": {"name": "daily_counts", **MATERIALIZATION},
+    "PreviewObject": PREVIEW,
+    "UserObject": USER,
+    "VariableObject": VARIABLE,
+    "LogObject": LOG_ENTRY,
+    "ActivityObject": ACTIVITY,
+    "VersionErrorObject": {"error": "Version 9 not found"},
+    "SuccessObject": {"success": True},
 }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from endpoints_pipeline.api.auth import ReadEndpoints
 from endpoints_pipeline.api.context import App, EndpointName
@@ -29,20 +29,6 @@ Text = Annotated[str | None, Query(), WithJsonSchema({"type": "string"})]
 
 class LogObject(BaseModel):
     """One line. Values of variables are never in it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "log_source_id": "5f0c5b0e-3a0f-4a6e-b7cf-0f6e6a3e2f11",
-                    "instance_id": "0f0c6f5e-97d4-4c55-9a7e-0b8f4a5c3e77",
-                    "timestamp": "2026-03-01T12:00:00Z",
-                    "level": "INFO",
-                    "message": "Endpoint executed · path=inline cache=miss duration_ms=12 rows=5 version=1",
-                }
-            ]
-        }
-    )
 
     log_source_id: str = Field(description="The endpoint's id.")
     instance_id: str = Field(description="The execution's id: `execution_id` in the answer of a run.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from endpoints_pipeline.api.auth import ReadEndpoints
 from endpoints_pipeline.api.context import App, Body, EndpointName, VersionText, version_number
@@ -60,22 +60,6 @@ class Aggregate(BaseModel):
 
 class PreviewObject(BaseModel):
     """What materializing would do. Every key is always there."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "can_materialize": True,
-                    "reason": None,
-                    "transformed_query": "SELECT day, count() AS n FROM events GROUP BY day ORDER BY day",
-                    "execution_query": "SELECT day, n FROM daily_counts_v1",
-                    "display_execution_query": "SELECT day, n FROM daily_counts_v1",
-                    "range_pairs": [],
-                    "aggregates": [],
-                }
-            ]
-        }
-    )
 
     can_materialize: bool
     reason: str | None = Field(description="Why it can't be materialized.")

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from endpoints_pipeline.api import examples
 from endpoints_pipeline.api.column_types import column_type
 from endpoints_pipeline.api.pages import Page
 from endpoints_pipeline.api.people import UserObject, user_object
@@ -29,8 +28,6 @@ class ColumnObject(BaseModel):
 class MaterializationObject(BaseModel):
     """The first block is there only while the materialization is wanted, ``reason`` only while it isn't."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.MATERIALIZATION]})
-
     status: RefreshStatus = Field(RefreshStatus.UNKNOWN, description="State of the newest refresh.")
     last_materialized_at: datetime | None = Field(None, description="When the snapshot in use was published.")
     error: str = Field("", description="Why the newest refresh failed.")
@@ -48,8 +45,6 @@ class MaterializationObject(BaseModel):
 
 class EndpointObject(BaseModel):
     """An endpoint with its current version."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.ENDPOINT]})
 
     id: str
     name: str
@@ -83,8 +78,6 @@ class EndpointObject(BaseModel):
 
 class VersionObject(EndpointObject):
     """One version: the endpoint's keys, with the version's own values where a version has them."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERSION]})
 
     version: int
     version_id: str

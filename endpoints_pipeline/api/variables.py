@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from endpoints_pipeline.api.auth import ReadVariables, WriteVariables
 from endpoints_pipeline.api.context import App, Body
@@ -27,26 +27,6 @@ VariableId = Annotated[str, Path(alias="id", description="The variable's id, a U
 
 
 class VariableObject(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0c2b4f8e-8d5c-4d0e-9a55-6f1f4b1d2c3a",
-                    "name": "Event name",
-                    "type": "String",
-                    "default_value": "$pageview",
-                    "created_by": 1,
-                    "created_at": "2026-03-01T12:00:00Z",
-                    "code_name": "event_name",
-                    "values": None,
-                    "is_multi": False,
-                    "values_query": None,
-                    "values_query_connection_id": None,
-                }
-            ]
-        }
-    )
-
     id: str
     name: str
     type: VariableType

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,17 +11,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from endpoints_pipeline.api import endpoints, execution_times, health, refresh, run
+from endpoints_pipeline.api import (
+    accounts,
+    activity,
+    endpoints,
+    execution_times,
+    health,
+    logs,
+    materialization,
+    openapi_document,
+    queries,
+    refresh,
+    run,
+    variables,
+    versions,
+)
 from endpoints_pipeline.api.app import create_app
-from endpoints_pipeline.api.models import EndpointBody
-from endpoints_pipeline.api.run_body import RunBody
 from endpoints_pipeline.catalog import open_catalog
 from endpoints_pipeline.cli.keys import first_key
 from endpoints_pipeline.cli.ports import find_free
@@ -30,52 +40,16 @@ from endpoints_pipeline.clock import utc_now
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import DAILY, DAILY_ROWS, Caller, TestClient, hogql
 
-DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
-PREFIX = "/api/projects/{project_id}/endpoints"
-ROUTERS = (endpoints.router, execution_times.router, health.router, refresh.router, run.router)
-
-
-def table(title: str) -> list[list[str]]:
-    """The cells of the first table under a heading of the documentation."""
-    section = DOCS.read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\|(.+)\|$", section.split("|\n\n")[0] + "|", re.MULTILINE)
-    return [[cell.strip() for cell in row.split(" | ")] for row in rows[2:]]
-
-
-def test_every_route_is_documented(web: FastAPI) -> None:
-    served = {
-        (method.upper(), path.removeprefix(PREFIX))
-        for path, operations in web.openapi()["paths"].items()
-        for method in operations
-        if path.startswith(PREFIX)
-    }
-    assert {(method, path.strip("`")) for method, path, _ in table("Routes")} == served
-
-
-@pytest.mark.parametrize(
-    ("title", "model"), [("Fields of create and update", EndpointBody), ("Fields of a run", RunBody)]
+ROOT = Path(__file__).parents[2]
+HANDLERS = (
+    *(accounts, activity, endpoints, execution_times, health, logs, materialization),
+    *(openapi_document, queries, refresh, run, variables, versions),
 )
-def test_every_field_of_a_request_is_documented(title: str, model: type[Any]) -> None:
-    assert {row[0].strip("`") for row in table(title)} == set(model.model_fields)
 
 
-def test_openapi_describes_bodies_and_answers_once(web: FastAPI) -> None:
-    operations = [operation for path in web.openapi()["paths"].values() for operation in path.values()]
-    ids = [operation["operationId"] for operation in operations]
-    assert len(ids) == len(set(ids))
-    post = web.openapi()["paths"][f"{PREFIX}/{{name}}/run"]["post"]
-    assert set(post["requestBody"]["content"]["application/json"]["schema"]["properties"]) == set(RunBody.model_fields)
-    assert post["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/RunAnswer")
-
-
-def test_the_documentation_pages_answer(client: TestClient) -> None:
-    assert client.get("/docs").status_code == 200
-    assert client.get("/openapi.json").json()["info"]["title"] == "Endpoints"
-
-
-@pytest.mark.parametrize("router", ROUTERS)
-def test_no_handler_works_in_the_event_loop(router: APIRouter) -> None:
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+@pytest.mark.parametrize("module", HANDLERS, ids=lambda module: module.__name__.split(".")[-1])
+def test_no_handler_works_in_the_event_loop(module: ModuleType) -> None:
+    routes = [route for route in module.router.routes if isinstance(route, APIRoute)]
     assert routes
     assert {route.name for route in routes if inspect.iscoroutinefunction(route.endpoint)} <= {"livez"}
 
@@ -98,7 +72,7 @@ def server(api_settings: Settings, tmp_path: Path) -> Iterator[tuple[subprocess.
         "ENDPOINTS_HOME": str(tmp_path / "home"),
         "ENDPOINTS_WAREHOUSE": api_settings.warehouse,
         "ENDPOINTS_S3_ENDPOINT_URL": api_settings.s3_endpoint_url,
-        "PYTHONPATH": str(DOCS.parents[1]),
+        "PYTHONPATH": str(ROOT),
     }
     argv = [sys.executable, "-m", "uvicorn", "--factory", "endpoints_pipeline.api.app:main_app", "--port", str(port)]
     process = subprocess.Popen(

@@ -37,6 +37,16 @@ def test_an_endpoint_lives_its_life_under_every_spelling(api: Caller, prefix: st
     assert [endpoint["name"] for endpoint in call("GET", "").json()["results"]] == ["daily"]
     assert call("GET", "/daily").json()["name"] == "daily"
     assert call("GET", "/daily/versions/1").json()["version"] == 1
+    assert call("PATCH", "/daily/versions/1", {}).json()["version"] == 1
+    assert call("PUT", "/daily/versions/1", {}).json()["version"] == 1
+    assert call("GET", "/daily/versions").json()["count"] == 1
+    assert call("GET", "/daily/openapi.json").json()["openapi"] == "3.0.3"
+    assert call("GET", "/daily/materialization_status").json()["enabled"] is True
+    assert call("POST", "/daily/materialization_preview", {}).json()["can_materialize"] is True
+    assert call("GET", "/materialization_conditions").status_code == 200
+    assert call("GET", "/daily/logs").json()["count"] == 0
+    assert call("POST", "/bulk_update_tags", {}).status_code == 405
+    assert call("POST", "/daily/materialization_suggestion", {}).status_code == 404
     assert call("PATCH", "/daily", {"description": "one"}).json()["description"] == "one"
     assert call("PUT", "/daily", {"description": "two"}).json()["description"] == "two"
     assert call("GET", "/daily/run").json()["results"] == DAILY_ROWS
@@ -55,7 +65,7 @@ def test_health_answers_under_both_spellings(api: Caller, slash: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/projects", "/api/projects/{}/endpoints/daily/run//", "/api/teams/{}/endpoints"]
+    "path", ["/", "/api", "/api/project", "/api/projects/{}/endpoints/daily/run//", "/api/teams/{}/endpoints"]
 )
 def test_a_path_that_is_nowhere_is_a_flat_404(api: Caller, path: str) -> None:
     api.created()
@@ -86,6 +96,11 @@ def test_an_endpoint_that_is_not_there_is_a_404_whatever_the_request_says(api: C
     assert says(api.post_text(f"/{name}/run", "{")) == NOT_FOUND
     assert says(api.get(f"/{name}/run", params={"limit": "x"})) == NOT_FOUND
     assert says(api.post(f"/{name}/refresh", {"nonsense": 1})) == NOT_FOUND
+    assert says(api.get(f"/{name}/versions", params={"limit": "x"})) == NOT_FOUND
+    assert says(api.get(f"/{name}/openapi.json", params={"version": "x"})) == NOT_FOUND
+    assert says(api.get(f"/{name}/materialization_status", params={"version": "x"})) == NOT_FOUND
+    assert says(api.post(f"/{name}/materialization_preview", {"nonsense": 1})) == NOT_FOUND
+    assert says(api.get(f"/{name}/logs", params={"limit": "x"})) == NOT_FOUND
 
 
 def test_another_projects_endpoint_is_a_404(api: Caller, stranger: Caller) -> None:
