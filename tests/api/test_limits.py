@@ -152,14 +152,15 @@ def test_runs_from_the_source_and_other_requests_share_a_bucket(limited: Limited
 def test_runs_from_a_snapshot_have_a_bucket_of_their_own(limited: Limited, api: Caller) -> None:
     api.created(is_materialized=True, sync_frequency="1hour")
     api.materialize()
-    one = limited("2/minute", "3/minute")
+    one = limited("3/minute", "3/minute")
     answers = [one.run() for _ in range(3)]
     assert [answer.json()["served"]["path"] for answer in answers] == ["materialized"] * 3
     assert standing(answers[-1])[:2] == ("3", "0")
     throttled(one.run())
     direct = one.run("daily", {"refresh": "direct"})
-    assert (ok(direct)["served"]["path"], standing(direct)[:2]) == ("inline", ("2", "1"))
-    assert standing(one.post_text("/daily/run", "{nothing that parses"))[:2] == ("2", "0")
+    assert (ok(direct)["served"]["path"], standing(direct)[:2]) == ("inline", ("3", "2"))
+    assert standing(one.post_text("/daily/run", "{nothing that parses"))[:2] == ("3", "1")
+    assert standing(one.get())[:2] == ("3", "0")
     throttled(one.run("daily", {"refresh": "direct"}))
 
 
