@@ -4,8 +4,8 @@ It pages through ended runs with cursors of its own, writes idempotently, and mo
 nothing is lost when it is interrupted. To repair: reset the sensor's cursor in the Dagster UI; it then reads the whole
 log again, and what is recorded already stays as it is.
 
-A refresh whose process was killed is asked for again, once. Every hour it drops executions older than
-``execution_retention_days``.
+A refresh whose process was killed is asked for again, once. Every hour it drops executions and their log entries
+that are older than ``execution_retention_days``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def build_recorder_sensor(state: CatalogState, settings: Settings, *, clock: Clo
             cursors[ended.value] = {**({"from": begin} if begin else {}), "end": page.cursor}
         now = clock()
         if now.timestamp() - cursors.get("dropped_at", 0.0) >= _DROP_EVERY_SECONDS:
-            catalog.executions.drop_before(now - timedelta(days=settings.execution_retention_days))
+            oldest = now - timedelta(days=settings.execution_retention_days)
+            catalog.executions.drop_before(oldest)
+            catalog.logs.drop_before(oldest)
             cursors["dropped_at"] = now.timestamp()
         context.update_cursor(json.dumps(cursors))
         return dg.SkipReason(

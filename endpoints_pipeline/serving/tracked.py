@@ -107,10 +107,13 @@ class TrackedRuns:
         """
         query_id = plan.request.client_query_id or str(uuid4())
         self._drop_expired()
+        replaced = self._catalog.tracked_runs.get(plan.endpoint.project_id, query_id)
         with self._lock:
             if len(self._active) >= self._settings.async_runs * (1 + _WAITING_FOR_EACH):
                 raise TooManyRuns("Too many concurrent requests. Please try again later.")
         if self._begin(plan, query_id, is_async=True):
+            if replaced is not None:
+                self._forget(replaced)
             self._workers.submit(self._compute, plan, query_id, render)
         return self.get(plan.endpoint.project_id, query_id)
 
@@ -270,10 +273,16 @@ class TrackedRuns:
 
     def _drop_expired(self) -> None:
         for run in self._catalog.tracked_runs.expired(self._clock()):
-            try:
-                if run.result_key is not None:
-                    self._bucket.delete_folder(run.result_key)
-            except StorageError as error:  # another time
-                _log.warning("an expired answer stays on S3", key=run.result_key, error=str(error))
-                continue
-            self._catalog.tracked_runs.drop(run.project_id, run.id)
+            if self._forget(run):
+                self._catalog.tracked_runs.drop(run.project_id, run.id)
+
+    def _forget(self, run: TrackedRun) -> bool:
+        """Delete a run's answer; False if it is still there."""
+        if run.result_key is None:
+            return True
+        try:
+            self._bucket.delete_folder(run.result_key)
+        except StorageError as error:
+            _log.warning("the answer of an ended run stays on S3", key=run.result_key, error=str(error))
+            return False
+        return True

@@ -107,6 +107,19 @@ def test_the_callers_own_id(api: Caller) -> None:
     assert ended(api, "mine")["results"]["results"] == DAILY_ROWS
 
 
+def test_an_id_that_is_used_again_leaves_no_old_answer(api: Caller) -> None:
+    api.created()
+    keys = []
+    for _ in range(2):
+        begun(api, client_query_id="mine", refresh="force_async")
+        ended(api, "mine")
+        run = api.application.catalog.tracked_runs.get(api.project, "mine")
+        assert run is not None
+        assert run.result_key is not None
+        keys.append(run.result_key)
+    assert [api.application.bucket.read(key) is None for key in keys] == [True, False]
+
+
 def test_the_same_id_is_the_same_run_while_it_goes_on(api: Caller) -> None:
     api.created("slow", SLOW)
     first = begun(api, "slow", client_query_id="mine")

@@ -14,7 +14,7 @@ import pytest
 from dagster._core.events import DagsterEvent, StepMaterializationData
 
 from endpoints_pipeline.catalog import Catalog
-from endpoints_pipeline.catalog.records import Endpoint, Execution, ExecutionKind, Outcome
+from endpoints_pipeline.catalog.records import Endpoint, Execution, ExecutionKind, LogEntry, LogLevel, Outcome
 from endpoints_pipeline.errors import CatalogUnavailable
 from endpoints_pipeline.orchestration import naming, recorder
 from endpoints_pipeline.orchestration import state as state_file
@@ -422,16 +422,20 @@ def test_old_executions_are_dropped_once_an_hour(
             started_at=sensor.now - age,
         )
 
-    sensor.catalog.executions.record([execution("old", retention + timedelta(minutes=1))])
-    sensor.catalog.executions.record([execution("younger", retention - timedelta(minutes=30))])
+    def logged() -> list[str]:
+        return [entry.instance_id for entry in sensor.catalog.logs.list(kept.id, limit=9, offset=0)[0]]
+
+    for id_, age in {"old": retention + timedelta(minutes=1), "younger": retention - timedelta(minutes=30)}.items():
+        entry = LogEntry(kept.id, id_, sensor.now - age, LogLevel.INFO, "")
+        sensor.catalog.executions.record([execution(id_, age)], [entry])
     sensor.tick()
-    assert [one.id for one in sensor.executions(kept)] == ["younger"]
+    assert [one.id for one in sensor.executions(kept)] == logged() == ["younger"]
     sensor.now += timedelta(minutes=59)
     sensor.tick()
     assert [one.id for one in sensor.executions(kept)] == ["younger"]
     sensor.now += timedelta(minutes=1)
     sensor.tick()
-    assert sensor.executions(kept) == []
+    assert sensor.executions(kept) == logged() == []
 
 
 @pytest.mark.parametrize(
