@@ -97,7 +97,9 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="Address that the API binds to.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
     public_url: str = Field("", description="The API's address for callers; unset: `http://api_host:api_port`.")
-    api_key: SecretStr = Field(SecretStr(""), description="Key that commands use to talk to the API.")
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Your key to the API, for calls that commands make in your name."
+    )
     rate_limit_inline: str = Field(
         "240/minute;2400/hour",
         pattern=_RATES,

@@ -66,6 +66,8 @@ class LocalStack:
         settings = self._settings
         api = [sys.executable, "-m", "uvicorn", "--factory", "endpoints_pipeline.api.app:main_app"]
         api += ["--host", settings.api_host, "--port", str(settings.api_port), "--no-access-log"]
+        # longer than callers keep their connections: one that is closed under a POST is an error to them
+        api += ["--timeout-keep-alive", "75"]
         dagster = [sys.executable, "-m", "dagster", "dev", "--workspace", str(self._workspace)]
         dagster += ["--host", LOOPBACK, "--port", str(settings.dagster_port)]
         environment = {

@@ -12,6 +12,7 @@ import pytest
 from endpoints_pipeline.api.app import create_app
 from endpoints_pipeline.cli.definition_files import DefinitionFile, load
 from endpoints_pipeline.cli.example_data import load_example_data
+from endpoints_pipeline.cli.keys import own_key
 from endpoints_pipeline.cli.publish import apply, plan
 from endpoints_pipeline.frequency import PERIODS
 from endpoints_pipeline.serving.application import Application, open_application
@@ -97,15 +98,16 @@ def test_publishing_an_example_again_changes_nothing(flights: Application, examp
 @each()
 def test_the_api_makes_the_same_endpoint_of_an_example(flights: Application, example: DefinitionFile) -> None:
     """``endpoints up`` publishes over HTTP: by POST where there is none, by PATCH where there is one."""
-    client = TestClient(create_app(flights))
     project = "/api/projects/1/endpoints"
+    with own_key(flights.settings) as key:
+        client = TestClient(create_app(flights), headers={"Authorization": f"Bearer {key}"})
 
-    changed = client.patch(f"{project}/{example.name}", json=example.to_body())
-    assert (changed.status_code, changed.json()["current_version"]) == (200, 1)
-    assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+        changed = client.patch(f"{project}/{example.name}", json=example.to_body())
+        assert (changed.status_code, changed.json()["current_version"]) == (200, 1)
+        assert apply(flights, example, plan(flights, example))[1] == "unchanged"
 
-    assert client.delete(f"{project}/{example.name}").status_code == 204
-    assert client.post(project, json=example.to_body()).status_code == 201
+        assert client.delete(f"{project}/{example.name}").status_code == 204
+        assert client.post(project, json=example.to_body()).status_code == 201
     assert apply(flights, example, plan(flights, example))[1] == "unchanged"
 
 
@@ -119,5 +121,6 @@ def test_a_snapshot_is_served_as_the_query_itself(flights: Application, example:
 
     assert (served.served.path, direct.served.path) == ("materialized", "inline")
     assert served.columns == direct.columns
-    assert served.rows.data == direct.rows.data
+    assert b"".join(served.chunks()) == b"".join(direct.chunks())
+    assert served.rows is not None
     assert served.rows.count == _ROWS[example.name]
