@@ -100,6 +100,24 @@ def test_a_run_answered_from_the_snapshot_counts(api: Caller) -> None:
     assert set(times(api, "daily")) == {"daily"}
 
 
+def test_a_run_answered_from_the_cache_counts(api: Caller) -> None:
+    api.created()
+    assert api.answered()["is_cached"] is False
+    api.clock.advance(timedelta(seconds=1))
+    assert api.answered()["is_cached"] is True
+    assert times(api, "daily") == {"daily": "2026-03-01T12:00:01Z"}
+
+
+def test_refused_runs_of_every_kind_do_not_count(api: Caller) -> None:
+    api.created()
+    for body in ({"limit": 0}, {"refresh": "direct"}, {"variables": {"x": 1}}, {"nonsense": 1}, {"version": 9}):
+        assert api.run(body=body).status_code in (400, 404)
+    api.patched(is_active=False)
+    assert api.run().status_code == 404
+    assert api.using(None).run().status_code == 401
+    assert times(api, "daily") == {}
+
+
 def test_names_without_a_time_are_left_out(api: Caller, stranger: Caller) -> None:
     api.created("never")
     stranger.created("elsewhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -86,6 +87,16 @@ def test_1_14_entries_are_filtered(log: Caller, params: dict[str, Any], expected
 
 def test_a_plus_sign_that_was_not_escaped_is_understood(log: Caller) -> None:
     assert messages(ok(log.get("/daily/logs?after=2026-03-01T13:02:00+01:00"))) == ["M4", "M3"]
+
+
+def test_a_time_without_a_zone_is_in_utc_wherever_the_server_is(log: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert found(log, after="2026-03-01T12:02:00") == ["M4", "M3"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ def test_1_8_versions_come_in_pages(api: Caller, versions: list[dict[str, Any]])
     second = ok(api.client.get(first["next"].removeprefix("https://endpoints.example")))
     assert (listed(second), second["next"], second["previous"]) == ([1], None, f"{base}?limit=2&offset=0")
     assert ok(api.get("/daily/versions", params={"offset": 9}))["results"] == []
+    # a page that ends with the list has no next one
+    assert ok(api.get("/daily/versions", params={"limit": 3}))["next"] is None
+    assert ok(api.get("/daily/versions", params={"limit": 1, "offset": 2}))["next"] is None
 
 
 def test_1_8_versions_of_an_inactive_endpoint_are_listed(api: Caller, versions: list[dict[str, Any]]) -> None:
