@@ -194,8 +194,8 @@ class Engine:
     ) -> Iterator[Iterator[rows.JsonRows]]:
         """Run a SELECT and give its rows in blocks as they come, the same bytes in the same order as ``json_rows``.
 
-        A query that is left before its end is killed. Threads may take turns in reading and in closing the stream. One
-        handle is taken from begin to end.
+        Opening waits for the first of them (``kill`` ends the wait). A query that is left before its end is killed.
+        Threads may take turns in reading and in closing the stream. One handle is taken from begin to end.
 
         Args:
             sql: The SELECT.
@@ -207,7 +207,7 @@ class Engine:
         Raises:
             EngineError: On opening, or in place of a block, however many came before it.
         """
-        tag = tag or f"stream:{uuid4()}"
+        tag = f"stream:{uuid4()}" if tag is None else tag
         with (
             suppress(_LeftEarly),
             translated_errors(self._secrets),

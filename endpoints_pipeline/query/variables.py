@@ -12,7 +12,9 @@ What the engine makes of the bound types, where it isn't obvious:
 - Text is compared with numbers, UUIDs and enums in the same way, and refused where it isn't one.
 - ``x IN {variables.list}`` takes a list, an empty one too; ``x IN`` NULL and every comparison with NULL holds for no
   row. NULL for LIMIT, ``numbers()`` and the like is refused by the engine.
-- Booleans compare with Bool and UInt8 columns, numbers with integers, floats and decimals (0.1 means the decimal 0.1).
+- Booleans compare with Bool and UInt8 columns, numbers with integers, floats and decimals (0.29 is the decimal 0.29).
+- A decimal column ``IN`` a list of floats misses some, ``IN (0.29)`` written in the text does, too: the engine cuts the
+  float off to 0.28. A list of texts, ``["0.29"]``, finds them.
 """
 
 from __future__ import annotations

@@ -563,3 +563,98 @@ def test_a_server_shows_the_databases_it_was_told_to(server_engine: Engine) -> N
     for sql in ("SELECT * FROM secret.things", "SELECT * FROM things", "SELECT * FROM system.one"):
         with pytest.raises(InvalidInput, match="Unknown table"):
             server_engine.canonical(sql)
+
+
+class TestParameters:
+    NAMES = ("var_s", "var_n", "var_l", "var_b")
+
+    @pytest.mark.parametrize(
+        "sql",
+        queries(
+            """
+            SELECT {var_s:String} AS s, {var_n:UInt64} + 1 AS n, {var_b:Bool} AS b FROM events
+            SELECT id FROM events WHERE name = {var_s:String} AND id IN {var_l:Array(UInt64)}
+            SELECT id FROM events WHERE {var_s:Nullable(String)} IS NULL OR {var_b:Nullable(Bool)}
+            SELECT id FROM events WHERE name LIKE {var_s:String} AND at >= {var_s:String} HAVING id > {var_n:Float64}
+            SELECT id FROM events ORDER BY id LIMIT {var_n:UInt64} OFFSET {var_n:UInt64}
+            SELECT name FROM events LIMIT {var_n:UInt64} BY name
+            SELECT number FROM numbers({var_n:UInt64}, {var_n:UInt64})
+            SELECT now() - INTERVAL {var_n:Int64} DAY AS t
+            SELECT arrayMap(x -> x + {var_n:UInt64}, {var_l:Array(UInt64)}) AS a
+            SELECT * FROM (SELECT id FROM events WHERE id = {var_n:UInt64}) AS t JOIN users ON t.id = {var_n:UInt64}
+            WITH {var_s:String} AS s SELECT s FROM events
+            SELECT * FROM values('a String, b UInt64', ({var_s:String}, {var_n:UInt64}))
+            SELECT CAST({var_s:String} AS Date) AS d, {var_s:String}::Date AS e, if({var_b:Nullable(Bool)}, 1, 2) AS f
+            SELECT sum(amount) OVER (PARTITION BY name ORDER BY id ROWS {var_n:UInt64} PRECEDING) AS s FROM events
+            """
+        ),
+    )
+    def test_values_are_accepted_wherever_the_engine_takes_them(self, engine: Engine, sql: str) -> None:
+        guarded = engine.guard(sql, self.NAMES)
+        assert engine.guard(guarded.sql, self.NAMES) == guarded
+
+    @pytest.mark.parametrize(
+        "sql",
+        queries(
+            """
+            SELECT {other:String} AS x
+            SELECT {VAR_S:String} AS x
+            SELECT {var_s:Identifier} FROM events
+            SELECT * FROM {var_s:Identifier}
+            SELECT * FROM {var_s:Identifier}.one
+            SELECT * FROM system.{var_s:Identifier}
+            SELECT e.{var_s:Identifier} FROM events AS e
+            SELECT 1 AS {var_s:Identifier}
+            SELECT id FROM events ORDER BY {var_s:Identifier}
+            SELECT id FROM events GROUP BY {var_s:Identifier}
+            SELECT 1 IN {var_s:Identifier}
+            WITH {var_s:Identifier} AS (SELECT 1) SELECT 1
+            SELECT {var_s:UInt8} AS x, {var_s:Date} AS y
+            SELECT {var_l:Array(Array(String))} AS x
+            SELECT {var_l:Map(String, String)} AS x
+            SELECT {var_s:LowCardinality(String)} AS x
+            SELECT * FROM values({var_s:String}, (1))
+            SELECT * FROM values({var_s:String})
+            SELECT * FROM file({var_s:String})
+            SELECT * FROM url({var_s:String}, 'CSV')
+            SELECT file({var_s:String}) AS x
+            SELECT getSetting({var_s:String}) AS x
+            SELECT dictGet({var_s:String}, 'x', 1) AS x
+            SELECT joinGet({var_s:String}, 'x', 1) AS x
+            SELECT 1 AS x SETTINGS max_threads = {var_n:UInt64}
+            SELECT 1 AS x FORMAT {var_s:Identifier}
+            SELECT 1 AS x INTO OUTFILE {var_s:String}
+            SELECT * FROM (SELECT 1 AS x WHERE {other:String} = '')
+            """
+        ),
+    )
+    def test_names_and_unknown_ones_are_refused(self, engine: Engine, sql: str) -> None:
+        with pytest.raises(InvalidInput) as refusal:
+            engine.guard(sql, self.NAMES)
+        assert refusal.value.attr == "query"
+
+    def test_none_are_accepted_where_none_are_expected(self, engine: Engine) -> None:
+        for names in ((), ("var_t",)):
+            with pytest.raises(InvalidInput, match=r"The parameter \{var_s\} is not allowed"):
+                engine.guard("SELECT {var_s:String} AS s", names)
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_union"),
+    [
+        ("SELECT 1", False),
+        ("(SELECT 1)", False),
+        ("SELECT * FROM (SELECT 1 UNION ALL SELECT 2)", False),
+        ("WITH t AS (SELECT 1 UNION ALL SELECT 2) SELECT * FROM t", False),
+        ("SELECT 'UNION ALL'", False),
+        ("SELECT 1 UNION ALL SELECT 2", True),
+        ("SELECT 1 UNION DISTINCT SELECT 2", True),
+        ("(SELECT 1 UNION ALL SELECT 2)", True),
+        ("((SELECT 1 UNION ALL SELECT 2))", True),
+        ("(SELECT 1) UNION ALL (SELECT 2)", True),
+        ("SELECT 1 INTERSECT SELECT 1", True),
+        ("SELECT 1 EXCEPT SELECT 2", True),
+    ],
+)
+def test_a_union_is_known_as_one(engine: Engine, sql: str, is_union: bool) -> None:
+    assert engine.guard(sql).is_union == is_union
