@@ -17,7 +17,7 @@ import clickhouse_connect
 import httpx
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 from clickhouse_connect.driver.summary import QuerySummary
 
 from tests.clickhouse_http import start_server
@@ -135,6 +135,11 @@ class TestReading:
         long = "ä\n" * 50_000
         assert client.query("SELECT {s:String}", parameters={"s": long}).result_rows == [(long,)]
 
+    def test_native_streams(self, client: Client) -> None:
+        with client.query_column_block_stream("/* tag */ SELECT number FROM numbers(1000000000000)") as blocks:
+            assert len(next(blocks)[0]) > 0
+            client.command("KILL QUERY WHERE startsWith(query, '/* tag */')")
+
     def test_a_raw_query_takes_a_format_and_settings(self, client: Client) -> None:
         body = client.raw_query(
             "SELECT toUInt64(1) AS n, getSetting('max_threads') AS threads, getSetting('log_comment') AS comment",
@@ -248,6 +253,21 @@ class TestRefusing:
             client.query("SELECT 1 SETTINGS max_execution_time = 0", settings=limits)
         client.command(f"INSERT INTO {scratch} VALUES (1, 'x')")
         assert client.command(f"SELECT count() FROM {scratch}") == 1
+
+    def test_a_failure_half_way_ends_a_stream(self, client: Client) -> None:
+        sql = "SELECT number, throwIf(number = 3000000) FROM numbers(5000000)"
+        rows: list[int] = []
+        with client.query_column_block_stream(sql) as blocks, pytest.raises(StreamFailureError) as failure:
+            rows.extend(len(block[0]) for block in blocks)
+        assert 1_000_000 < sum(rows) <= 3_000_000
+        assert (failure.value.code, failure.value.name) == (395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO")
+        with pytest.raises(DatabaseError) as refusal:
+            client.query(sql)  # which waits for the end
+        assert refusal.value.code == 395
+
+    def test_a_failure_before_the_first_block_has_its_status(self, dsn: str) -> None:
+        answer = post(dsn, b"/* tag */ SELECT throwIf(1) FORMAT Native")
+        assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (500, "395")
 
     def test_a_failed_query_leaves_nothing_for_the_next(self, client: Client) -> None:
         with pytest.raises(DatabaseError):

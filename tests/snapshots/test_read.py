@@ -93,3 +93,47 @@ def test_reading_changes_nothing(application: Application, reader: SnapshotReade
     before = keys(application)
     reader.json_rows(snapshot)
     assert keys(application) == before
+
+
+class TestStreams:
+    def test_pages_are_those_of_one_piece(self, reader: SnapshotReader, snapshot: Snapshot) -> None:
+        for limit, offset in PAGES:
+            with reader.stream(snapshot, limit=limit, offset=offset) as blocks:
+                found = list(blocks)
+            whole = reader.json_rows(snapshot, limit=limit, offset=offset)
+            assert (limit, offset, b",".join(block.data for block in found)) == (limit, offset, whole.data)
+            assert sum(block.count for block in found) == whole.count
+
+    def test_a_larger_snapshot_comes_in_order_and_in_blocks(
+        self, application: Application, reader: SnapshotReader
+    ) -> None:
+        sql = "SELECT number AS n, toString(sipHash64(number)) AS text FROM numbers(200000) ORDER BY number DESC"
+        snapshot = refresh(application, create(application, sql, name="large")).snapshot
+        with reader.stream(snapshot, tag="endpoints:large") as blocks:
+            found = [next(blocks)]
+            assert "endpoints:large" in application.engine.progress(["endpoints:large"])
+            found += blocks
+        assert len(found) > 1
+        assert b",".join(block.data for block in found) == reader.json_rows(snapshot).data
+
+    def test_another_number_of_rows_is_found_behind_the_last(self, reader: SnapshotReader, snapshot: Snapshot) -> None:
+        counts: list[int] = []
+        wrong = replace(snapshot, rows=EVENTS + 1)
+        with reader.stream(wrong) as blocks, pytest.raises(SnapshotInvalid, match=f"{EVENTS} rows of {EVENTS + 1}"):
+            counts.extend(block.count for block in blocks)
+        assert sum(counts) == EVENTS
+        with reader.stream(wrong, limit=10) as blocks:
+            assert sum(block.count for block in blocks) == 10
+
+    def test_a_missing_part_can_not_be_read(
+        self, application: Application, reader: SnapshotReader, snapshot: Snapshot
+    ) -> None:
+        application.bucket.delete_folder(snapshot.parts[0].key)
+        with pytest.raises(EngineError) as failure, reader.stream(snapshot) as blocks:
+            list(blocks)
+        assert application.engine.s3.secret_key not in str(failure.value)
+
+    def test_a_reader_may_leave(self, reader: SnapshotReader, snapshot: Snapshot) -> None:
+        with reader.stream(snapshot):
+            pass
+        assert ids(reader.json_rows(snapshot).data) == ALL
