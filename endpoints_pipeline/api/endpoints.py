@@ -91,7 +91,7 @@ def create_endpoint(application: App, access: WriteEndpoints, body: Body) -> Res
     "/{name}",
     operation_id="endpoints_retrieve",
     response_model=VersionObject | EndpointObject,
-    responses=errors(400, version=True),
+    responses=errors(400, 413, 415, version=True),
 )
 def retrieve_endpoint(
     application: App, access: ReadEndpoints, name: EndpointName, body: Body, version: VersionText = None

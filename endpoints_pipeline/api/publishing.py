@@ -137,8 +137,10 @@ def check_buckets(overrides: Mapping[str, str] | None) -> Mapping[str, str] | No
 
 
 def check_breakdowns(properties: Sequence[str] | None) -> None:
-    """Raises:
-    InvalidInput: There are any; SQL has no breakdowns (contract 2.8).
+    """Return if no breakdowns are named: SQL has none (contract 2.8).
+
+    Raises:
+        InvalidInput: With ``attr="optional_breakdown_properties"``.
     """
     if properties:
         raise InvalidInput(
