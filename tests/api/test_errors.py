@@ -27,7 +27,6 @@ from endpoints_pipeline.errors import (
     SnapshotInvalid,
     StorageError,
     StorageUnavailable,
-    TooManyRuns,
 )
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import Caller, TestClient, flat, says
