@@ -18,6 +18,7 @@ from endpoints_pipeline.query.variables import (
     VariableType,
     bind,
     dummy,
+    expanded,
     parameterized,
     parameters,
     parse_text,
@@ -407,3 +408,18 @@ class TestInTheEngine:
         names = {"var_x": "'"}
         assert engine.json_rows(engine.guard(sql, names).sql, names).data == b'["%(var_x)s", "%s", "%%"]'
         assert [column.name for column in engine.describe(sql, names)] == ["'%(var_x)s'", "'%s'", "p"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "spelled_out"),
+    [
+        ("SELECT {x}", "SELECT {variables.x}"),
+        ("SELECT { x }, {x_1}", "SELECT {variables.x}, {variables.x_1}"),
+        ("SELECT {variables.x}, {y}, {X}, {x:String}, {x.y}", "SELECT {variables.x}, {y}, {X}, {x:String}, {x.y}"),
+        ("SELECT '{x}', `{x}`, \"{x}\" /* {x} */ -- {x}", "SELECT '{x}', `{x}`, \"{x}\" /* {x} */ -- {x}"),
+        ("SELECT 'never closed {x}", "SELECT 'never closed {x}"),
+        ("SELECT 1", "SELECT 1"),
+    ],
+)
+def test_short_placeholders_are_spelled_out(sql: str, spelled_out: str) -> None:
+    assert expanded(sql, ["x", "x_1"]) == spelled_out
