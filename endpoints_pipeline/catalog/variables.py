@@ -10,6 +10,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm.attributes import flag_modified
 
 from endpoints_pipeline.catalog.database import Database
 from endpoints_pipeline.catalog.mapping import user_record
@@ -45,15 +46,16 @@ class VariableStore:
         values: Sequence[Any] | None = None,
         by: int | None,
         now: datetime,
+        id: str | None = None,
     ) -> Variable:
-        """Make a variable.
+        """Make a variable; ``id`` is a new UUID that its maker chose, None: any.
 
         Raises:
             NotFound: No such project.
             InvalidInput: With ``attr="name"``: a live variable of the project has the code name, or it is empty.
         """
         row = VariableRow(
-            id=str(uuid4()),
+            id=id or str(uuid4()),
             project_id=project_id,
             name=_checked(name),
             code_name=_code_name(name),
@@ -95,6 +97,8 @@ class VariableStore:
                 row.default_value = changes["default_value"]
             if "values" in changes:
                 row.options = None if changes["values"] is None else [*changes["values"]]
+            for field in ("default_value", "options"):  # 1 and true are equal to Python, so true would stay 1
+                flag_modified(row, field)
             session.flush()
             return _record(row)
 

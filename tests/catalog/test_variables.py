@@ -163,6 +163,16 @@ class TestUpdate:
         assert (changed.type, changed.default_value, changed.values) == (VariableType.NUMBER, None, None)
         assert changed.created_at == made.created_at
 
+    def test_true_and_1_are_two(self, catalog: Catalog, clock: FakeClock) -> None:
+        made = _create(catalog, clock, type=VariableType.LIST, default_value=[1], values=[1, 0])
+
+        catalog.variables.update(
+            PROJECT, made.id, changes={"default_value": [True], "values": [True, False]}, now=clock()
+        )
+
+        found = catalog.variables.get(PROJECT, made.id)
+        assert (repr(found.default_value), repr(found.values)) == ("[True]", "(True, False)")
+
     def test_a_refused_one_changes_nothing(self, catalog: Catalog, clock: FakeClock) -> None:
         made = _create(catalog, clock)
 
