@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -30,24 +30,45 @@ class ApiClient:
         self._session.headers["Authorization"] = f"Bearer {key or settings.api_key.get_secret_value()}"
         self._session.trust_env = False  # loopback never goes through the proxy that the environment names
         self._timeout = settings.query_timeout + 30
-        self.endpoints_url = f"{settings.resolved_public_url}/api/projects/{settings.project_id}/endpoints"
+        project_url = f"{settings.resolved_public_url}/api/projects/{settings.project_id}"
+        self.endpoints_url = f"{project_url}/endpoints"
+        self.variables_url = f"{project_url}/insight_variables"
 
     def publish(self, definition: Mapping[str, Any]) -> str:
-        """Create the endpoint or bring it to its definition; says ``created`` or ``updated``.
+        """Create the endpoint or bring it to its definition; says ``created``, ``updated`` or ``unchanged``.
 
         Raises:
             ApiRefused: The definition isn't accepted; nothing was changed.
         """
         url = f"{self.endpoints_url}/{definition['name']}"
         try:
-            self._call("GET", url)
+            before = self._call("GET", url)
         except ApiRefused as refused:
             if refused.status != 404:
                 raise
             self._call("POST", self.endpoints_url, definition)
             return "created"
-        self._call("PATCH", url, definition)
-        return "updated"
+        after = self._call("PATCH", url, definition)
+        return "unchanged" if after["updated_at"] == before["updated_at"] else "updated"
+
+    def publish_variables(self, definitions: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """Create variables or bring them to their definitions, whose names are code names; says what came of each.
+
+        Raises:
+            ApiRefused: A definition isn't accepted; those before it were.
+        """
+        known = {one["code_name"]: one for one in self._listed(self.variables_url)} if definitions else {}
+        outcomes = {}
+        for definition in definitions:
+            before = known.get(definition["name"])
+            if before is None:
+                self._call("POST", self.variables_url, definition)
+                outcomes[definition["name"]] = "created"
+            else:
+                changes = {key: value for key, value in definition.items() if key != "name"}  # people may have another
+                after = self._call("PATCH", f"{self.variables_url}/{before['id']}", changes)
+                outcomes[definition["name"]] = "unchanged" if after == before else "updated"
+        return outcomes
 
     def run(self, name: str, **request: Any) -> dict[str, Any]:
         """Run an endpoint; ``request`` is the run's body.
@@ -56,6 +77,12 @@ class ApiClient:
             ApiRefused: There is no answer; ``status`` says why.
         """
         return self._call("POST", f"{self.endpoints_url}/{name}/run", request)
+
+    def _listed(self, url: str) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = {"next": url}
+        while page["next"]:
+            page = self._call("GET", page["next"])
+            yield from page["results"]
 
     def _call(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,19 +13,34 @@ from endpoints_pipeline.cli.output import AsJson, print_json
 from endpoints_pipeline.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
+    from endpoints_pipeline.catalog import Catalog
     from endpoints_pipeline.catalog.endpoints import EndpointChange, NewEndpoint
     from endpoints_pipeline.catalog.records import Endpoint
     from endpoints_pipeline.cli.definition_files import DefinitionFile
+    from endpoints_pipeline.cli.project_variables import Outcome, PlannedVariable
     from endpoints_pipeline.serving.application import Application
 
-Outcome = Literal["created", "updated", "unchanged"]
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for some files: for the variables that they list, then for each one's endpoint."""
+
+    variables: Sequence[PlannedVariable]
+    endpoints: Sequence[tuple[DefinitionFile, NewEndpoint | EndpointChange | Endpoint]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    file: DefinitionFile
+    endpoint: Endpoint
+    outcome: Outcome
 
 
 def publish(
     paths: Annotated[list[Path], typer.Argument(help="YAML files, and folders of them.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Create or update endpoints from YAML files.
+    """Create or update endpoints, and the variables that they list, from YAML files.
 
     All files are checked before the first one changes anything.
     """
@@ -32,42 +49,63 @@ def publish(
 
     settings = begin()
     files = load(paths)
-    outcomes = []
     with opened_application(settings) as application:
-        plans = [(file, plan(application, file)) for file in files]
-        for file, planned in plans:
-            endpoint, outcome = apply(application, file, planned)
-            outcomes.append(
-                {"name": file.name, "outcome": outcome, "version": endpoint.version.version, "file": file.path}
-            )
-            if not as_json:
-                typer.echo(f"{outcome:<9}  {file.name} v{endpoint.version.version}  ({file.path})")
-    if as_json:
-        print_json(outcomes)
+        planned = plan(application, files)
+        published = apply(application, planned)
+        if as_json:
+            outcomes = {one.variable.code_name: one.outcome for one in planned.variables}
+            print_json([_facts(done, outcomes) for done in published])
+            return
+        for one in planned.variables:
+            if one.outcome != "unchanged":
+                typer.echo(f"{one.outcome:<9}  variable {one.variable.code_name} ({one.variable.type})")
+        for done in published:
+            typer.echo(f"{done.outcome:<9}  {done.file.name} v{done.endpoint.version.version}  ({done.file.path})")
 
 
-def plan(application: Application, file: DefinitionFile) -> NewEndpoint | EndpointChange | Endpoint:
-    """What to do for a definition: create, change, or leave the endpoint as it is. Nothing is changed yet.
+def plan(application: Application, files: Sequence[DefinitionFile]) -> Plan:
+    """What to do for definitions: create, change, or leave what is there as it is. Nothing is changed yet.
 
     Raises:
-        InvalidInput: The query can't be accepted; the message names the file.
+        InvalidInput: A query can't be accepted, or two files contradict each other; the message names the file.
     """
+    from endpoints_pipeline.cli.project_variables import as_planned, plan_variables
+
+    variables = plan_variables(application, files)
+    catalog = as_planned(application.catalog, variables)
+    return Plan(variables, [(file, _planned(application, catalog, file)) for file in files])
+
+
+def apply(application: Application, planned: Plan) -> Iterator[Published]:
+    """Do what was planned: the variables at once, the endpoints one by one as they are asked for.
+
+    Raises:
+        EndpointsError: The catalog refused; nothing of this endpoint was changed, and the message names the file.
+    """
+    from endpoints_pipeline.cli.project_variables import apply_variables
+
+    apply_variables(application, planned.variables)
+    return (_applied(application, file, step) for file, step in planned.endpoints)
+
+
+def _planned(
+    application: Application, catalog: Catalog, file: DefinitionFile
+) -> NewEndpoint | EndpointChange | Endpoint:
     from endpoints_pipeline.catalog.endpoints import EndpointChange, NewEndpoint
     from endpoints_pipeline.serving.publish import check_query
+    from endpoints_pipeline.serving.variables import sync_query
 
+    project_id = application.settings.project_id
     try:
-        endpoint = application.catalog.endpoints.get(application.settings.project_id, file.name)
+        endpoint = catalog.endpoints.get(project_id, file.name)
     except NotFound:
         endpoint = None
-    if endpoint is not None and _is_as_defined(endpoint, file):
-        return endpoint
     try:
+        synced = sync_query(catalog, project_id, file.query_object, file.query)
+        if endpoint is not None and _is_as_defined(endpoint, file, synced):
+            return endpoint
         query = check_query(
-            application.catalog,
-            application.engine,
-            application.settings.project_id,
-            file.query_object,
-            materialized=file.is_materialized,
+            catalog, application.engine, project_id, file.query_object, materialized=file.is_materialized
         )
     except InvalidInput as error:
         raise InvalidInput(f"{file.path}: {error}", attr=error.attr, code=error.code) from error
@@ -91,39 +129,49 @@ def plan(application: Application, file: DefinitionFile) -> NewEndpoint | Endpoi
     )
 
 
-def apply(
-    application: Application, file: DefinitionFile, planned: NewEndpoint | EndpointChange | Endpoint
-) -> tuple[Endpoint, Outcome]:
-    """Do what was planned.
-
-    Raises:
-        EndpointsError: The catalog refused; nothing of this endpoint was changed, and the message names the file.
-    """
+def _applied(
+    application: Application, file: DefinitionFile, step: NewEndpoint | EndpointChange | Endpoint
+) -> Published:
     from endpoints_pipeline.catalog.endpoints import EndpointChange, NewEndpoint
 
     store, project_id, now = application.catalog.endpoints, application.settings.project_id, application.clock()
     try:
-        match planned:
+        match step:
             case NewEndpoint():
-                return store.create(project_id, planned, now), "created"
+                return Published(file, store.create(project_id, step, now), "created")
             case EndpointChange():
-                return store.update(project_id, file.name, planned, now), "updated"
+                return Published(file, store.update(project_id, file.name, step, now), "updated")
             case _:
-                return planned, "unchanged"
+                return Published(file, step, "unchanged")
     except InvalidInput as error:
         raise InvalidInput(f"{file.path}: {error}", attr=error.attr, code=error.code) from error
 
 
-def _is_as_defined(endpoint: Endpoint, file: DefinitionFile) -> bool:
+def _is_as_defined(endpoint: Endpoint, file: DefinitionFile, query: Mapping[str, Any]) -> bool:
+    """``query`` is the file's, with its variables as they are going to be: a changed default is a changed query."""
+    from endpoints_pipeline.catalog.mapping import is_same_json
+
     version = endpoint.version
     wish = version.materialization if version.is_materialized else None
-    derived = () if "variables" in file.query_object else ("variables",)  # brought in step with the SQL on publishing
-    query = {key: value for key, value in version.query.items() if value is not None and key not in derived}
     return (
-        query == file.query_object
+        is_same_json(_given(version.query), _given(query))
         and endpoint.is_active is file.is_active
         and version.description == file.description
         and version.data_freshness_seconds == file.data_freshness_seconds
         and version.is_materialized is file.is_materialized
         and (wish.sync_frequency if wish else None) == file.sync_frequency
     )
+
+
+def _given(query: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in query.items() if value is not None}
+
+
+def _facts(done: Published, outcomes: Mapping[str, Outcome]) -> Mapping[str, Any]:
+    return {
+        "name": done.file.name,
+        "outcome": done.outcome,
+        "version": done.endpoint.version.version,
+        "file": done.file.path,
+        "variables": {variable.name: outcomes[variable.name] for variable in done.file.variables},
+    }

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -40,6 +40,7 @@ PARAMETER_TYPES = frozenset(
 )
 
 _PLACEHOLDER = re.compile(r"\{\s*variables\s*\.\s*(?P<code_name>[A-Za-z0-9_]+)\s*\}", re.ASCII)
+_SHORT_PLACEHOLDER = re.compile(r"\{\s*(?P<code_name>[A-Za-z0-9_]+)\s*\}", re.ASCII)
 _ANY_PLACEHOLDER = re.compile(r"\{\s*variables\b(?P<rest>[^{}]{0,100}\}?)", re.ASCII)
 _DATE = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -94,6 +95,20 @@ def parameterized(sql: str, types: Mapping[str, str]) -> str:
         code_name = found["code_name"]
         pieces += [sql[end : found.start()], f"{{{PARAMETER_PREFIX}{code_name}:{types[code_name]}}}"]
         end = found.end()
+    return "".join([*pieces, sql[end:]])
+
+
+def expanded(sql: str, names: Collection[str]) -> str:
+    """The query with each ``{name}`` of ``names`` spelled out as ``{variables.name}``; nothing else is touched.
+
+    Definitions in YAML use both (contract 9). In strings and comments ``{name}`` is plain text.
+    """
+    pieces, end = [], 0
+    for position in _braces(sql):
+        found = _SHORT_PLACEHOLDER.match(sql, position)
+        if found and found["code_name"] in names:
+            pieces += [sql[end : found.start()], f"{{variables.{found['code_name']}}}"]
+            end = found.end()
     return "".join([*pieces, sql[end:]])
 
 

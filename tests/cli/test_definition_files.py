@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from endpoints_pipeline.cli.definition_files import DefinitionFile, load
+from endpoints_pipeline.cli.definition_files import DefinitionFile, ListedVariable, listed_variables, load
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import WORDS
+from endpoints_pipeline.query.variables import VariableType
 
 Write = Callable[..., Path]
 
 _PLAIN = "name: clicks\nquery: SELECT 1\n"
+_ONE = "name: clicks\nquery: SELECT {day}\nvariables:\n- "
+_OBJECT = "name: clicks\nquery_definition:\n  kind: HogQLQuery\n"
 
 
 @pytest.fixture
@@ -141,6 +145,97 @@ def test_the_body_names_only_freshness_that_the_api_takes(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "default", "declared", "value"),
+    [
+        ("String", "UA", VariableType.STRING, "UA"),
+        ("string", "2013-02-08", VariableType.STRING, "2013-02-08"),
+        ("Number", "5", VariableType.NUMBER, 5),
+        ("number", "0.5", VariableType.NUMBER, 0.5),
+        ("integer", "-1", VariableType.NUMBER, -1),
+        ("Boolean", "true", VariableType.BOOLEAN, True),
+        ("boolean", "false", VariableType.BOOLEAN, False),
+        ("List", "[EWR, JFK]", VariableType.LIST, ["EWR", "JFK"]),
+        ("array", "[1, 2]", VariableType.LIST, [1, 2]),
+        ("Date", "2013-02-08", VariableType.DATE, "2013-02-08"),
+        ("Date", "2013-02-08T10:00:00Z", VariableType.DATE, "2013-02-08T10:00:00Z"),
+        ("Date", "null", VariableType.DATE, None),
+    ],
+)
+def test_a_variable_has_a_type_and_a_default(
+    write: Write, word: str, default: str, declared: VariableType, value: Any
+) -> None:
+    """The words are PostHog's: those of its variables, and those that its command line writes."""
+    found = load_one(write(f"{_ONE}name: day\n  type: {word}\n  default: {default}\n"))
+
+    assert found.variables == (ListedVariable("day", declared, value),)
+
+
+def test_a_default_may_be_left_out(write: Write) -> None:
+    assert load_one(write(f"{_ONE}name: day\n  type: Number\n")).variables == (
+        ListedVariable("day", VariableType.NUMBER, None),
+    )
+
+
+def test_listed_variables_may_stand_without_their_prefix(write: Write) -> None:
+    """Others keep what they say, and so do texts and comments."""
+    sql = "SELECT {day}, { day }, {variables.day}, '{day}', {other} -- {day}"
+
+    found = load_one(write(f"name: clicks\nquery: |\n  {sql}\nvariables: [{{name: day, type: Date}}]\n"))
+
+    assert found.query == "SELECT {variables.day}, {variables.day}, {variables.day}, '{day}', {other} -- {day}"
+    assert found.to_body()["query"] == {"kind": "HogQLQuery", "query": found.query}
+
+
+def test_a_whole_query_object_may_stand_for_the_query(write: Write) -> None:
+    path = write(
+        _OBJECT
+        + """\
+  query: SELECT {carrier}, {variables.of_the_project}
+  explain: null
+  variables:
+    0195a: {code_name: of_the_project, value: 2013-02-08}
+variables:
+  - {name: carrier, type: String, default: UA}
+"""
+    )
+
+    found = load_one(path)
+
+    assert found.query == "SELECT {variables.carrier}, {variables.of_the_project}"
+    assert found.variables == (ListedVariable("carrier", VariableType.STRING, "UA"),)
+    assert found.to_body()["query"] == {
+        "kind": "HogQLQuery",
+        "query": found.query,
+        "explain": None,
+        "variables": {"0195a": {"code_name": "of_the_project", "value": "2013-02-08"}},
+    }
+
+
+def test_files_may_share_a_variable(write: Write, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(f"name: {name}\nquery: SELECT {{day}}\nvariables: [{{name: day, type: Date}}]\n", f"{name}.yaml")
+
+    assert listed_variables(load([tmp_path])) == {"day": ListedVariable("day", VariableType.DATE, None)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("type: String", "type: Date"),
+        ("type: Number, default: 1", "type: Number, default: 2"),
+        ("type: Number, default: 1", "type: Number"),
+        ("type: List, default: [1]", "type: List, default: [true]"),
+    ],
+)
+def test_files_cant_define_a_shared_variable_differently(write: Write, tmp_path: Path, first: str, second: str) -> None:
+    for name, rest in (("one", first), ("two", second)):
+        write(f"name: {name}\nquery: SELECT {{x}}\nvariables: [{{name: x, {rest}}}]\n", f"{name}.yaml")
+
+    with pytest.raises(InvalidInput, match=r"two\.yaml: .*one\.yaml lists the variable 'x' with another"):
+        load([tmp_path])
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         (f"{_PLAIN}colour: red\n", ["line 3", "unknown key 'colour'", "known are name, description, query"]),
@@ -148,10 +243,39 @@ def test_the_body_names_only_freshness_that_the_api_takes(write: Write) -> None:
             f"{_PLAIN}materialization:\n  enabled: true\n  every: day\n",
             ["line 5", "'materialization.every'", "schedule"],
         ),
-        (f"{_PLAIN}variables: []\n", ["line 3", "'variables' is not supported yet"]),
-        (f"{_PLAIN}query_definition: {{}}\n", ["'query_definition' is not supported yet"]),
+        (f"{_PLAIN}variables: day\n", ["line 3", "variables: Input should be a valid list"]),
+        (f"{_PLAIN}variables: [day]\n", ["line 3", "variables.0"]),
+        (f"{_ONE}name: day\n", ["line 4", "'variables.0.type' is missing"]),
+        (f"{_ONE}name: day\n  type: Date\n  value: x\n", ["line 6", "unknown key 'variables.0.value'", "default"]),
+        (f"{_ONE}name: day\n  type: Date\n  name: two\n", ["line 6", "'name' stands there twice"]),
+        (f"{_ONE}name: Day\n  type: Date\n", ["line 4", "Invalid variable name 'Day'"]),
+        (f"{_ONE}name: ''\n  type: Date\n", ["line 4", "Invalid variable name ''"]),
+        (f"{_ONE}name: day\n  type: object\n", ["line 5", "String, Number, Boolean, List, Date", "'object'"]),
+        (f"{_ONE}name: day\n  type: Date\n  default: today\n", ["line 6", "'day' must be an ISO date"]),
+        (f"{_ONE}name: day\n  type: Number\n  default: '5'\n", ["line 6", "must be a number, not a text"]),
+        (f"{_ONE}name: day\n  type: Number\n  default: .nan\n", ["line 6", "isn't finite"]),
+        (f"{_ONE}name: day\n  type: String\n  default: no\n", ["line 6", "must be a text, not a boolean"]),
+        (f'{_ONE}name: day\n  type: String\n  default: "\\0"\n', ["line 6", "Null characters"]),
+        (f"{_ONE}name: hour\n  type: Date\n", ["line 4", "doesn't use the variable 'hour'"]),
+        ("name: clicks\nquery: SELECT '{day}'\nvariables:\n- {name: day, type: Date}\n", ["doesn't use"]),
+        (f"{_ONE}{{name: day, type: Date}}\n- {{name: day, type: Date}}\n", ["line 5", "listed twice"]),
+        ("name: clicks\nquery: SELECT {variables.a.b}\n", ["line 2", "Invalid variable placeholder"]),
+        (f"{_PLAIN}query_definition: {{}}\n", ["line 3", "'query' or 'query_definition', not both"]),
+        ("name: clicks\nquery_definition: SELECT 1\n", ["line 2", "query_definition"]),
+        ("name: clicks\nquery_definition: {query: SELECT 1}\n", ["line 2", "Query kind None"]),
+        (_OBJECT, ["line 2", "query is empty"]),
+        (f"{_OBJECT}  query: 7\n", ["line 4", "query is empty"]),
+        (f"{_OBJECT}  query: SELECT 1\n  query: SELECT 2\n", ["line 5", "'query' stands there twice"]),
+        (f"{_OBJECT}  query: SELECT 1\n  name: !!binary aGk=\n", ["line 2", "JSON can't hold"]),
+        (f"{_OBJECT}  query: SELECT 1\n  values: {{a: .inf}}\n", ["line 2", "JSON can't hold"]),
+        (f"{_OBJECT}  query: SELECT 1\n  values: &ring {{a: *ring}}\n", ["line 2", "JSON can't hold"]),
+        (
+            "name: clicks\nquery_definition:\n  kind: TrendsQuery\n  series: []\n",
+            ["line 3", "Query kind 'TrendsQuery' is not supported", "HogQLQuery"],
+        ),
+        ("name: clicks\nquery: \"SELECT '\\0'\"\n", ["line 2", "Null characters"]),
         ("query: SELECT 1\n", ["'name' is missing"]),
-        ("name: clicks\n", ["'query' is missing"]),
+        ("name: clicks\n", ["'query' is missing", "so is 'query_definition'"]),
         ("name: clicks\nquery: ''\n", ["line 2", "query is empty"]),
         ("name: clicks\nquery: '  '\n", ["line 2", "query is empty"]),
         ("name: 1clicks\nquery: SELECT 1\n", ["line 1", "Invalid name '1clicks'"]),

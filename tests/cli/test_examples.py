@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ from endpoints_pipeline.cli.example_data import load_example_data
 from endpoints_pipeline.cli.keys import own_key
 from endpoints_pipeline.cli.publish import apply, plan
 from endpoints_pipeline.frequency import PERIODS
+from endpoints_pipeline.query.variables import bind
 from endpoints_pipeline.serving.application import Application, open_application
 from endpoints_pipeline.serving.request import Refresh, RunRequest
+from endpoints_pipeline.serving.source import prepare
 from endpoints_pipeline.settings import Settings
 from tests.api.callers import TestClient
 
@@ -24,6 +27,7 @@ _FOLDER = Path(__file__).parent.parent.parent / "examples"
 _EXAMPLES = load([_FOLDER])
 _ROWS = {
     "aircraft-utilisation": 3_322,
+    "airports-on-day": 53,
     "all_flights": 336_776,
     "busiest_airports": 101,
     "carrier_punctuality": 16,
@@ -31,6 +35,7 @@ _ROWS = {
     "delay_percentiles": 36,
     "february_blizzard": 15,
     "fleet_age": 16,
+    "flights-of-carrier": 35,
     "hourly_departures": 392,
     "longest_delays": 100,
     "route-punctuality": 201,
@@ -54,10 +59,14 @@ def flights(
         "inline_max_rows": 1_000_000,
     }
     application = open_application(Settings(**(engine_settings | own)))
-    plans = [(file, plan(application, file)) for file in _EXAMPLES]
-    assert [apply(application, file, planned)[1] for file, planned in plans] == ["created"] * len(_EXAMPLES)
+    assert outcomes(application, *_EXAMPLES) == ["created"] * len(_EXAMPLES)
     yield application
     application.close()
+
+
+def outcomes(application: Application, *files: DefinitionFile) -> list[str]:
+    """Publish the files as ``endpoints publish`` does."""
+    return [done.outcome for done in apply(application, plan(application, files))]
 
 
 def each(*, materialized: bool | None = None) -> pytest.MarkDecorator:
@@ -71,7 +80,17 @@ def test_the_examples_show_the_variety() -> None:
     assert {file.name for file in _EXAMPLES} == _ROWS.keys()
     assert {"5min", "15min", "1hour", "6hour", "24hour", "7day", "never"} <= frequencies <= {*PERIODS, "never"}
     assert [file.name for file in _EXAMPLES if not file.is_active] == ["february_blizzard"]
-    assert [file.name for file in _EXAMPLES if file.is_active and not file.is_materialized] == ["longest_delays"]
+    assert [file.name for file in _EXAMPLES if file.is_active and not file.is_materialized] == [
+        "airports-on-day",
+        "flights-of-carrier",
+        "longest_delays",
+    ]
+    assert {variable.type.value for file in _EXAMPLES for variable in file.variables} >= {
+        "String",
+        "Number",
+        "Date",
+        "List",
+    }
 
 
 @each()
@@ -82,9 +101,10 @@ def test_a_file_is_named_for_its_endpoint_and_describes_it(example: DefinitionFi
 
 @each()
 def test_an_example_gives_the_same_bytes_each_time(flights: Application, example: DefinitionFile) -> None:
-    canonical = flights.engine.canonical(example.query)
+    bounds = {one.name: bind(one.name, one.type, one.default) for one in example.variables}
+    prepared = prepare(flights.engine, example.query, bounds)
 
-    first, second = (flights.engine.json_rows(canonical) for _ in range(2))
+    first, second = (flights.engine.json_rows(prepared.sql, prepared.parameters) for _ in range(2))
 
     assert first.data == second.data
     assert first.count == _ROWS[example.name]
@@ -92,7 +112,7 @@ def test_an_example_gives_the_same_bytes_each_time(flights: Application, example
 
 @each()
 def test_publishing_an_example_again_changes_nothing(flights: Application, example: DefinitionFile) -> None:
-    assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+    assert outcomes(flights, example) == ["unchanged"]
 
 
 @each()
@@ -104,11 +124,11 @@ def test_the_api_makes_the_same_endpoint_of_an_example(flights: Application, exa
 
         changed = client.patch(f"{project}/{example.name}", json=example.to_body())
         assert (changed.status_code, changed.json()["current_version"]) == (200, 1)
-        assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+        assert outcomes(flights, example) == ["unchanged"]
 
         assert client.delete(f"{project}/{example.name}").status_code == 204
         assert client.post(project, json=example.to_body()).status_code == 201
-    assert apply(flights, example, plan(flights, example))[1] == "unchanged"
+    assert outcomes(flights, example) == ["unchanged"]
 
 
 @each(materialized=True)
@@ -124,3 +144,30 @@ def test_a_snapshot_is_served_as_the_query_itself(flights: Application, example:
     assert b"".join(served.chunks()) == b"".join(direct.chunks())
     assert served.rows is not None
     assert served.rows.count == _ROWS[example.name]
+
+
+def answered(flights: Application, name: str, **variables: Any) -> list[list[Any]]:
+    answer = flights.runner.run(1, name, RunRequest(variables=variables))
+    rows: list[list[Any]] = json.loads(b"[" + b"".join(answer.chunks()) + b"]")
+    return rows
+
+
+@pytest.mark.parametrize("name", [file.name for file in _EXAMPLES if file.variables])
+def test_variables_have_defaults_that_show_something(flights: Application, name: str) -> None:
+    assert len(answered(flights, name)) == _ROWS[name]
+
+
+def test_a_carriers_routes_are_its_own(flights: Application) -> None:
+    assert answered(flights, "flights-of-carrier", carrier="HA") == [["JFK", "HNL", 342, 0, -6.92]]
+    assert answered(flights, "flights-of-carrier", carrier="HA", least_flights=343) == []
+    assert sum(row[2] for row in answered(flights, "flights-of-carrier", least_flights=1)) == 58_665
+
+
+def test_a_day_and_its_airports_are_the_callers(flights: Application) -> None:
+    rows = answered(flights, "airports-on-day", day="2013-07-04", origins=["LGA"])
+
+    assert {row[0] for row in rows} == {"LGA"}
+    assert sum(row[2] for row in rows) == sum(
+        row[2] for row in answered(flights, "daily_cancellations") if row[:2] == ["2013-07-04", "LGA"]
+    )
+    assert answered(flights, "airports-on-day", origins=[]) == []

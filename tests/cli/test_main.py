@@ -16,14 +16,15 @@ import pytest
 
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery, NewEndpoint
-from endpoints_pipeline.catalog.records import Part
+from endpoints_pipeline.catalog.records import Part, Variable
 from endpoints_pipeline.cli.config import MASK, masked_url
 from endpoints_pipeline.cli.definition_files import load
 from endpoints_pipeline.cli.publish import apply, plan
 from endpoints_pipeline.cli.refresh import RefreshFailed, wait_for_snapshot
 from endpoints_pipeline.clock import utc_now
-from endpoints_pipeline.errors import DagsterUnavailable
+from endpoints_pipeline.errors import DagsterUnavailable, NotFound
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.variables import VariableType
 from endpoints_pipeline.serving.application import open_application
 from endpoints_pipeline.settings import Settings, load_settings
 from tests.cli.conftest import Invoke, assert_refused
@@ -57,6 +58,22 @@ def definition(surroundings: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def with_variables(definition: Callable[..., Path]) -> Callable[..., Path]:
+    """Writes a definition whose query takes two variables, with their types and defaults changed as said."""
+
+    def write(name: str = "clicks", **changes: dict[str, Any]) -> Path:
+        wanted = {"least": {"type": "Number", "default": 290}, "chosen": {"type": "List", "default": ["buy"]}}
+        return definition(
+            name,
+            query="SELECT id, name FROM events WHERE id >= {least} AND name IN {variables.chosen} ORDER BY id",
+            variables=[{"name": key, **value} for key, value in (wanted | changes).items()],
+            materialization={"enabled": False},
+        )
+
+    return write
+
+
 def create(catalog: Catalog, path: Path) -> None:
     """Store the file's endpoint without asking the engine."""
     (file,) = load([path])
@@ -64,6 +81,12 @@ def create(catalog: Catalog, path: Path) -> None:
     new = NewEndpoint(name=file.name, query=query, is_materialized=True, sync_frequency=file.sync_frequency)
     catalog.projects.ensure(1, "Default", utc_now())
     catalog.endpoints.create(1, new, utc_now())
+
+
+def make_variable(catalog: Catalog, name: str, type_: VariableType, default: Any) -> Variable:
+    """As a person makes one."""
+    catalog.projects.ensure(1, "Default", utc_now())
+    return catalog.variables.create(1, name=name, type=type_, default_value=default, by=None, now=utc_now())
 
 
 def publish_rows(catalog: Catalog, name: str, rows: int) -> None:
@@ -257,7 +280,8 @@ class TestPublish:
 
         def publish(change: dict[str, Any]) -> str:
             (file,) = load([definition(**change)])
-            return apply(application, file, plan(application, file))[1]
+            (done,) = apply(application, plan(application, [file]))
+            return done.outcome
 
         try:
             publish({})
@@ -275,6 +299,194 @@ class TestPublish:
         assert_refused(invoke("publish", good, bad), "bad.yaml", "nowhere")
 
         assert known.endpoints.list(1) == ([], 0)
+
+    def test_variables_are_made_with_the_endpoint_and_once(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        path = with_variables()
+
+        first, second = invoke("publish", path), invoke("publish", path)
+
+        assert [line.split()[:3] for line in first.stdout.splitlines()] == [
+            ["created", "variable", "least"],
+            ["created", "variable", "chosen"],
+            ["created", "clicks", "v1"],
+        ]
+        assert [line.split()[:3] for line in second.stdout.splitlines()] == [["unchanged", "clicks", "v1"]]
+        variables, _ = known.variables.list(1)
+        assert [(one.name, one.code_name, one.type, one.default_value) for one in variables] == [
+            ("chosen", "chosen", "List", ["buy"]),
+            ("least", "least", "Number", 290),
+        ]
+        assert known.endpoints.get(1, "clicks").version.query["variables"] == {
+            one.id: {"variableId": one.id, "code_name": one.code_name, "value": one.default_value, "isNull": None}
+            for one in variables
+        }
+
+    def test_its_runs_take_the_defaults_or_the_callers_values(
+        self, invoke: Invoke, with_variables: Callable[..., Path]
+    ) -> None:
+        assert invoke("publish", with_variables()).exit_code == 0
+
+        own, chosen = (
+            json.loads(invoke("run", "clicks", "--json", *more).stdout)["results"]
+            for more in ([], ["--variable", "least=299", "--variable", 'chosen=["buy", "click"]'])
+        )
+
+        assert len(own) > 1
+        assert {(row[0] >= 290, row[1]) for row in own} == {(True, "buy")}
+        assert [row[0] for row in chosen] == [299]
+
+    def test_a_changed_default_changes_the_variable_and_the_query(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        invoke("publish", with_variables())
+        before = known.variables.by_code_name(1, ["least"])["least"]
+
+        result = invoke("publish", with_variables(least={"type": "Number", "default": 297}), "--json")
+
+        (line,) = json.loads(result.stdout)
+        assert (line["outcome"], line["version"]) == ("updated", 2)
+        assert line["variables"] == {"least": "updated", "chosen": "unchanged"}
+        after = known.variables.by_code_name(1, ["least"])["least"]
+        assert (after.id, after.default_value) == (before.id, 297)
+        assert [row[0] for row in json.loads(invoke("run", "clicks", "--json").stdout)["results"]] == [297]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ({"type": "Number", "default": 1}, {"type": "Boolean", "default": True}),
+            ({"type": "List", "default": [1]}, {"type": "List", "default": [True]}),
+            ({"type": "List", "default": [1]}, {"type": "String"}),
+        ],
+    )
+    def test_a_variable_is_brought_to_its_file_and_back(
+        self, definition: Callable[..., Path], known: Catalog, first: dict[str, Any], second: dict[str, Any]
+    ) -> None:
+        """Two defaults that Python calls equal are two; the options of a list go with it."""
+        application = open_application(load_settings())
+
+        def publish(wanted: dict[str, Any]) -> tuple[str, str]:
+            listed = [{"name": "x", **wanted}]
+            path = definition(query="SELECT {x} AS x", variables=listed, materialization={"enabled": False})
+            planned = plan(application, load([path]))
+            (done,) = apply(application, planned)
+            return planned.variables[0].outcome, done.outcome
+
+        try:
+            assert publish(first) == ("created", "created")
+            made = known.variables.by_code_name(1, ["x"])["x"]
+            if first["type"] == "List":
+                known.variables.update(1, made.id, changes={"values": [1, 2]}, now=utc_now())
+            assert [publish(step) for step in (first, second, second)] == [
+                ("unchanged", "unchanged"),
+                ("updated", "updated"),
+                ("unchanged", "unchanged"),
+            ]
+        finally:
+            application.close()
+        variable = known.variables.by_code_name(1, ["x"])["x"]
+        assert (variable.id, variable.type, variable.default_value) == (
+            made.id,
+            second["type"],
+            second.get("default"),
+        )
+        expected = (1, 2) if first["type"] == second["type"] == "List" else None
+        assert variable.values == expected
+
+    def test_a_persons_variable_keeps_its_name(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        made = make_variable(known, "Least!", VariableType.STRING, "1")
+
+        assert "updated    variable least (Number)" in invoke("publish", with_variables()).stdout
+
+        found = known.variables.get(1, made.id)
+        assert (found.name, found.type, found.default_value) == ("Least!", "Number", 290)
+
+    def test_variables_that_no_file_lists_are_the_projects(
+        self, invoke: Invoke, definition: Callable[..., Path], known: Catalog
+    ) -> None:
+        off = {"materialization": {"enabled": False}}
+        path = definition(query="SELECT id FROM events WHERE id < {variables.most}", **off)
+        assert_refused(invoke("publish", path), "clicks.yaml", "undefined variable(s): most")
+        made = make_variable(known, "most", VariableType.NUMBER, 3)
+
+        assert [invoke("publish", path).stdout.split()[0] for _ in range(2)] == ["created", "unchanged"]
+
+        assert len(json.loads(invoke("run", "clicks", "--json").stdout)["results"]) == 3
+        assert known.variables.get(1, made.id) == made
+
+    def test_a_query_object_keeps_its_fields_and_its_variables_values(
+        self, invoke: Invoke, surroundings: Path, known: Catalog
+    ) -> None:
+        made = make_variable(known, "most", VariableType.NUMBER, 3)
+        query = {
+            "kind": "HogQLQuery",
+            "query": "SELECT id FROM events WHERE id < {variables.most} AND id >= {least}",
+            "tags": {"productKey": "endpoints"},
+            "variables": {made.id: {"variableId": made.id, "code_name": "most", "value": 2}},
+        }
+        content = {
+            "name": "whole",
+            "query_definition": query,
+            "variables": [{"name": "least", "type": "integer", "default": 1}],
+        }
+        path = surroundings / "whole.yaml"
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+        outcomes = [invoke("publish", path).stdout.splitlines()[-1].split()[0] for _ in range(2)]
+
+        assert outcomes == ["created", "unchanged"]
+        stored = known.endpoints.get(1, "whole").version.query
+        assert stored["tags"] == {"productKey": "endpoints"}
+        assert {entry["code_name"]: entry["value"] for entry in stored["variables"].values()} == {"most": 2, "least": 1}
+        assert json.loads(invoke("run", "whole", "--json").stdout)["results"] == [[1]]
+
+    def test_no_variable_is_changed_if_any_file_is_wrong(
+        self, invoke: Invoke, definition: Callable[..., Path], with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        made = make_variable(known, "least", VariableType.DATE, None)
+        bad = definition("bad", query="SELECT * FROM nowhere")
+
+        assert_refused(invoke("publish", with_variables(), bad), "bad.yaml", "nowhere")
+
+        assert known.variables.list(1) == ([made], 1)
+        assert known.endpoints.list(1) == ([], 0)
+
+    def test_files_that_contradict_each_other_change_nothing(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        other = with_variables("other", least={"type": "Number", "default": 1})
+
+        assert_refused(invoke("publish", with_variables(), other), "clicks.yaml", "other.yaml", "'least'")
+
+        assert not known.variables.by_code_name(1, ["least", "chosen"])
+        with pytest.raises(NotFound):
+            known.endpoints.get(1, "other")
+
+    def test_files_share_a_variable_that_is_made_once(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        files = with_variables("one"), with_variables("two")
+
+        assert invoke("publish", *files).exit_code == 0
+
+        assert [line["outcome"] for line in json.loads(invoke("publish", *files, "--json").stdout)] == ["unchanged"] * 2
+        assert known.variables.list(1)[1] == 2
+
+    def test_a_deleted_variable_is_made_again(
+        self, invoke: Invoke, with_variables: Callable[..., Path], known: Catalog
+    ) -> None:
+        path = with_variables()
+        invoke("publish", path)
+        known.variables.delete(1, known.variables.by_code_name(1, ["least"])["least"].id, utc_now())
+
+        again = invoke("publish", path, "--json")
+
+        (line,) = json.loads(again.stdout)
+        assert (line["outcome"], line["variables"]) == ("updated", {"least": "created", "chosen": "unchanged"})
+        assert json.loads(invoke("publish", path, "--json").stdout)[0]["outcome"] == "unchanged"
 
     def test_a_query_that_cant_be_stored_is_refused_with_its_file(
         self, invoke: Invoke, definition: Callable[..., Path]
