@@ -108,7 +108,7 @@ def retrieve_organization(
     return answer(_organization())
 
 
-@router.get("/projects", response_model=Page[ProjectObject], operation_id="projects_list")
+@router.get("/projects", response_model=Page[ProjectObject], operation_id="projects_list", responses=errors(400))
 def list_projects(
     request: Request, application: App, key: AnyKey, limit: LimitText = None, offset: OffsetText = None
 ) -> Response:

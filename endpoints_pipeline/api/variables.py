@@ -96,14 +96,14 @@ def retrieve_variable(application: App, access: ReadVariables, variable_id: Vari
     operation_id="insight_variables_update",
     response_model=VariableObject,
     responses=errors(400, 413, 415),
-    openapi_extra=request_body(VariableBody),
+    openapi_extra=request_body(VariableBody, required=False),
 )
 @router.patch(
     "/{id}",
     operation_id="insight_variables_partial_update",
     response_model=VariableObject,
     responses=errors(400, 413, 415),
-    openapi_extra=request_body(VariableBody),
+    openapi_extra=request_body(VariableBody, required=False),
 )
 def update_variable(application: App, access: WriteVariables, variable_id: VariableId, body: Body) -> Response:
     """Change what the body names, and nothing else; PUT and PATCH are the same. The code name stays."""
