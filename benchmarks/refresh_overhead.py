@@ -77,7 +77,7 @@ def main() -> None:
     rows, rounds = (500_000, 3) if arguments.quick else (arguments.rows, arguments.rounds)
     sql = QUERY.format(rows=rows)
     with tempfile.TemporaryDirectory() as folder, application(Path(folder)) as app:
-        query = check_query(app.engine, {"kind": "HogQLQuery", "query": sql}, materialized=True)
+        query = check_query(app.catalog, app.engine, 1, {"kind": "HogQLQuery", "query": sql}, materialized=True)
         endpoint = app.catalog.endpoints.create(
             1, NewEndpoint(name="bench", query=query, is_materialized=True), app.clock()
         )
