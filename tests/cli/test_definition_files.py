@@ -170,6 +170,29 @@ def test_a_variable_has_a_type_and_a_default(
     assert found.variables == (ListedVariable("day", declared, value),)
 
 
+def test_a_file_that_posthogs_command_line_wrote_is_read(write: Write) -> None:
+    found = load_one(
+        write(
+            """\
+# events-by-type.yaml
+name: events-by-type
+description: Events of a type
+query: SELECT count() FROM events WHERE event = {variables.event_type}
+variables:
+- name: event_type
+  type: string
+  default: $pageview
+materialization:
+  enabled: true
+  schedule: 24hour
+"""
+        )
+    )
+
+    assert found.variables == (ListedVariable("event_type", VariableType.STRING, "$pageview"),)
+    assert (found.is_materialized, found.sync_frequency) == (True, "24hour")
+
+
 def test_a_default_may_be_left_out(write: Write) -> None:
     assert load_one(write(f"{_ONE}name: day\n  type: Number\n")).variables == (
         ListedVariable("day", VariableType.NUMBER, None),

@@ -63,7 +63,10 @@ def with_variables(definition: Callable[..., Path]) -> Callable[..., Path]:
     """Writes a definition whose query takes two variables, with their types and defaults changed as said."""
 
     def write(name: str = "clicks", **changes: dict[str, Any]) -> Path:
-        wanted = {"least": {"type": "Number", "default": 290}, "chosen": {"type": "List", "default": ["buy"]}}
+        wanted: dict[str, dict[str, Any]] = {
+            "least": {"type": "Number", "default": 290},
+            "chosen": {"type": "List", "default": ["buy"]},
+        }
         return definition(
             name,
             query="SELECT id, name FROM events WHERE id >= {least} AND name IN {variables.chosen} ORDER BY id",
