@@ -333,6 +333,12 @@ def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
     common = {"max_memory_usage": settings.query_max_memory, "implicit_select": 0, **types, **s3}
     reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
     return {
-        Role.READER: {**common, **reading, "max_rows_to_read": settings.query_max_rows_to_read},
+        Role.READER: {
+            **common,
+            **reading,
+            "max_rows_to_read": settings.query_max_rows_to_read,
+            # a stream holds some twenty blocks at a time, as rows and as their JSON; the default is 65,409 rows
+            "max_block_size": 16_384,
+        },
         Role.WRITER: {**common, **reading},
     }

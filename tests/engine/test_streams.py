@@ -86,7 +86,7 @@ class TestRows:
         assert b",".join(block.data for block in found) == whole.data
 
     def test_text_that_is_not_unicode_is_mended_alike(self, engine: Engine) -> None:
-        """A format mends it by itself, a function doesn't."""
+        """A format mends it by itself; a function does because of a setting."""
         source = random.Random(7)
         pool = [bytes([byte]) for byte in range(256)] + [b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", "é漢😀".encode()]
         texts = [b"".join(source.choices(pool, k=source.randrange(9))).hex() for _ in range(4000)]
@@ -122,8 +122,8 @@ class TestRows:
 
 class TestStreaming:
     def test_the_first_rows_come_before_the_last(self, engine: Engine) -> None:
+        began = time.monotonic()
         with engine.stream("SELECT number, sleepEachRow(0.00001) FROM numbers(300000)") as blocks:
-            began = time.monotonic()
             first = next(blocks)
             early = time.monotonic() - began
             rest = sum(block.count for block in blocks)
@@ -175,6 +175,8 @@ class TestStreaming:
 class TestLeavingEarly:
     @pytest.mark.parametrize("role", Role)
     def test_ends_the_query_and_leaves_nothing_behind(self, narrow: Engine, role: Role) -> None:
+        with narrow._handles.borrow(role) as handle:
+            handles = [handle]
         for _ in range(3):
             tag = f"early:{uuid.uuid4()}"
             began = time.monotonic()
@@ -182,6 +184,9 @@ class TestLeavingEarly:
                 assert next(blocks).count > 0
                 assert tag in narrow.progress([tag])
             assert time.monotonic() - began < 10
+            with narrow._handles.borrow(role) as handle:
+                assert handle not in handles
+                handles.append(handle)
             wait_until(lambda tag=tag: not narrow.progress([tag]), seconds=5)  # type: ignore[misc]
             assert_clean(narrow)
 
