@@ -13,7 +13,7 @@ def peak() -> int:
 
 
 def main() -> None:
-    settings = Settings(_env_file=None, s3_access_key="unused", s3_secret_key="unused")  # type: ignore[call-arg, arg-type]
+    settings = Settings(_env_file=None, s3_access_key="unused", s3_secret_key="unused")
     engine = Engine(settings, make_s3_client=lambda: None)  # type: ignore[arg-type, return-value]
     read(engine, 200_000)
     before = peak()
