@@ -271,9 +271,10 @@ class Runner:
         if plan.request.refresh.is_direct or answer.decision.path is Path.MATERIALIZED_FALLBACK:
             return
         rows = answer.rows
-        self._cache.put(
-            plan.cache_key, CachedResult(rows.data, rows.count, rows.more, answer.columns, answer.computed_at)
-        )
+        if len(rows.data) <= self._settings.answer_memory:  # the engine may be faster than who looks
+            self._cache.put(
+                plan.cache_key, CachedResult(rows.data, rows.count, rows.more, answer.columns, answer.computed_at)
+            )
 
     def _compute(self, plan: Plan) -> tuple[_Found, bool]:
         """The rows, and whether they are all there."""
