@@ -139,6 +139,22 @@ class Engine:
         check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions), parameters)
         return GuardedQuery(canonical, is_union(tree))
 
+    def parse(self, sql: str) -> dict[str, Any]:
+        """The syntax tree of a text.
+
+        Raises:
+            InvalidInput: It isn't SQL (``attr="query"``).
+        """
+        return self._parse(sql)[1]
+
+    def print(self, trees: Sequence[Tree]) -> Sequence[str]:
+        """The texts of syntax trees, as ``parse`` understands them."""
+        return self._print(trees)
+
+    def is_aggregate(self, name: str) -> bool:
+        """True for an aggregate function, combinators included."""
+        return self._functions.is_aggregate(name)
+
     def _parse(self, sql: str) -> tuple[str, dict[str, Any]]:
         try:
             [(canonical, tree)] = self.query(_PARSE, {"sql": sql})

@@ -72,6 +72,11 @@ class Functions:
         """True for a function that exists and isn't allowed; a name that means no function is neither."""
         return name.lower() in self._known and not self.allows(name)
 
+    def is_aggregate(self, name: str) -> bool:
+        """True for an aggregate function, combinators included; a name that means another function is none."""
+        lowered = name.lower()
+        return lowered in self._aggregates or (lowered not in self._known and self._is_combination(lowered))
+
     def _is_combination(self, name: str) -> bool:
         """``sumIf``, ``uniqArrayMerge``: an aggregate function with combinators behind its name."""
         return name in self._aggregates or any(

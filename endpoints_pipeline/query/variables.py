@@ -42,6 +42,7 @@ PARAMETER_TYPES = frozenset(
 _PLACEHOLDER = re.compile(r"\{\s*variables\s*\.\s*(?P<code_name>[A-Za-z0-9_]+)\s*\}", re.ASCII)
 _SHORT_PLACEHOLDER = re.compile(r"\{\s*(?P<code_name>[A-Za-z0-9_]+)\s*\}", re.ASCII)
 _ANY_PLACEHOLDER = re.compile(r"\{\s*variables\b(?P<rest>[^{}]{0,100}\}?)", re.ASCII)
+_PARAMETER = re.compile(rf"\{{{PARAMETER_PREFIX}(?P<code_name>\w+):[^{{}}]*\}}", re.ASCII)
 _DATE = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
     r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?P<fraction>\.\d{1,9})? ?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -95,6 +96,16 @@ def parameterized(sql: str, types: Mapping[str, str]) -> str:
         code_name = found["code_name"]
         pieces += [sql[end : found.start()], f"{{{PARAMETER_PREFIX}{code_name}:{types[code_name]}}}"]
         end = found.end()
+    return "".join([*pieces, sql[end:]])
+
+
+def with_placeholders(sql: str) -> str:
+    """The inverse of ``parameterized``: the query with ``{variables.x}`` for each of the engine's parameters."""
+    pieces, end = [], 0
+    for position in _braces(sql):
+        if found := _PARAMETER.match(sql, position):
+            pieces += [sql[end : found.start()], f"{{variables.{found['code_name']}}}"]
+            end = found.end()
     return "".join([*pieces, sql[end:]])
 
 

@@ -1,0 +1,76 @@
+"""Where plans are proved: a database of the tests' own, a Parquet file for what is stored, and the two answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from endpoints_pipeline.engine import Engine, Role
+from endpoints_pipeline.engine.types import identifier, storage_type, stored_columns, structure
+from endpoints_pipeline.query.materialization import NotServable, Plan, Refused, materializable
+from endpoints_pipeline.query.variables import Bound, VariableType, bind, dummy, parameterized, parameters
+
+DATABASE = "materialization"
+
+
+@dataclass
+class Home:
+    """The engine with a database for tables, and a folder for what is stored."""
+
+    engine: Engine
+    folder: Path
+    files: int = field(default=0)
+
+    def run(self, *statements: str) -> None:
+        for statement in statements:
+            self.engine.query(statement)
+
+    def plan(
+        self, sql: str, types: Mapping[str, VariableType], bucket_overrides: Mapping[str, str] | None = None
+    ) -> Plan | Refused:
+        bounds = {name: bind(name, type_, dummy(type_)) for name, type_ in types.items()}
+        tree = self.engine.parse(parameterized(sql, {name: bound.type for name, bound in bounds.items()}))
+        return materializable(tree, types, self.engine, bucket_overrides)
+
+    def store(self, plan: Plan) -> str:
+        """Write what a refresh would; the SELECT that reads it back."""
+        self.files += 1
+        path = self.folder / f"{self.files}.parquet"
+        columns = plan.stored_columns
+        self.run(
+            f"INSERT INTO FUNCTION file('{path}', 'Parquet') SELECT {stored_columns(columns)} "
+            f"FROM ({plan.stored_sql}) SETTINGS output_format_parquet_write_bloom_filter = 0"
+        )
+        restored = ", ".join(
+            f"{name} AS {name}" if storage_type(column) == column.type else f"CAST({name}, {_text(column.type)}) AS {name}"
+            for column in columns
+            for name in [identifier(column.name)]
+        )
+        return f"SELECT {restored} FROM file('{path}', 'Parquet', {_text(structure(columns))})"
+
+    def read(self, plan: Plan, source: str, bounds: Mapping[str, Bound], **page: int) -> str | NotServable:
+        """The rows of a read, as the engine writes them."""
+        query = plan.read_sql(source, bounds, lambda sql, values: self.engine.query(sql, values)[0], **page)
+        return query if isinstance(query, NotServable) else self.rows(query.sql, query.parameters)
+
+    def direct(self, sql: str, bounds: Mapping[str, Bound]) -> str:
+        """The rows of the query itself."""
+        return self.rows(*self.bound(sql, bounds))
+
+    def bound(self, sql: str, bounds: Mapping[str, Bound]) -> tuple[str, Mapping[str, Any]]:
+        types = {name: bound.type for name, bound in bounds.items()}
+        return parameterized(sql, types), parameters(bounds)
+
+    def rows(self, sql: str, values: Mapping[str, Any]) -> str:
+        answer = self.engine.json_rows(sql, values, role=Role.WRITER)  # a reader may not use file()
+        return answer.data.decode().replace("],[", "],\n[")
+
+    def columns(self, sql: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+        return [(name, type_) for name, type_, *_ in self.engine.query(f"DESCRIBE TABLE ({sql})", values)]
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
