@@ -37,9 +37,9 @@ class Aliases:
                 name = str(node["alias"])
                 if fingerprint(self._known.setdefault(name, node)) != fingerprint(node):
                     raise Ineligible(f"The name '{name}' stands for two expressions; rename one of them.")
-        for node in nodes(select.get("tables")):
-            if node["type"] == "Identifier" and _first(node) in self._known and _parts(node) == 1:
-                raise Ineligible(f"The name '{_first(node)}' is used in FROM and given in SELECT; rename it there.")
+        for used in nodes(select.get("tables")):
+            if used["type"] == "Identifier" and _first(used) in self._known and _parts(used) == 1:
+                raise Ineligible(f"The name '{_first(used)}' is used in FROM and given in SELECT; rename it there.")
 
     def expanded(self, value: Any) -> Any:
         """A copy of an expression or clause in which no node has a name or is one of the SELECT's names.

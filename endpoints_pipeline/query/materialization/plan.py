@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from endpoints_pipeline.errors import EndpointsError
 from endpoints_pipeline.query.columns import Column
@@ -18,7 +17,7 @@ from endpoints_pipeline.query.materialization.common_tables import inline_with
 from endpoints_pipeline.query.materialization.layout import SNAPSHOT, Layout, Reaggregation
 from endpoints_pipeline.query.materialization.lifting import Lifted, is_grouped, lift
 from endpoints_pipeline.query.materialization.predicate import RANGES, Predicate
-from endpoints_pipeline.query.materialization.read import NotServable, ReadQuery
+from endpoints_pipeline.query.materialization.read import BucketedColumn, ReadPlan
 from endpoints_pipeline.query.materialization.refusal import Ineligible, Refused
 from endpoints_pipeline.query.materialization.rows import rows_layout
 from endpoints_pipeline.query.materialization.states import States, column_types
@@ -35,7 +34,7 @@ from endpoints_pipeline.query.materialization.trees import (
     union,
     variables_in,
 )
-from endpoints_pipeline.query.variables import Bound, VariableType, parameterized, parameters, with_placeholders
+from endpoints_pipeline.query.variables import VariableType, with_placeholders
 
 # Of these types each constant equals one value at the most; a decimal, say, can equal the float of another.
 _EXACT_TYPE = re.compile(
@@ -66,67 +65,20 @@ class Plan:
     Attributes:
         stored_sql: The query without variables whose rows are stored; canonical, and accepted by the guard.
         stored_columns: Its columns.
-        columns: The columns of the direct query, and of a read.
-        hidden_columns: Those of the stored columns that a read doesn't give as they are.
-        sort_columns: The stored columns that a snapshot should be sorted by: those that reads filter by, = and IN first.
-        execution_sql: The read over ``snapshot``, with ``{variables.x}`` in it.
-        variables: The query's variables; each read needs a value for each of them.
+        sort_columns: Those that a snapshot should be sorted by: reads filter by them, = and IN first.
+        hidden_columns: Those that a read doesn't give as they are.
+        read: How it is read; kept with the snapshot.
         range_pairs: For ``materialization_preview``.
         aggregates: For ``materialization_preview``.
-        boundary_sql: A SELECT, with ``{variables.x}``, of one row for ``exactness``; None if every value is exact.
     """
 
     stored_sql: str
     stored_columns: tuple[Column, ...]
-    columns: tuple[Column, ...]
-    hidden_columns: tuple[str, ...]
     sort_columns: tuple[str, ...]
-    execution_sql: str
-    variables: tuple[str, ...]
+    hidden_columns: tuple[str, ...]
+    read: ReadPlan
     range_pairs: tuple[RangePair, ...] = ()
     aggregates: tuple[Reaggregation, ...] = ()
-    boundary_sql: str | None = None
-
-    def read_sql(
-        self,
-        source: str,
-        bounds: Mapping[str, Bound],
-        evaluate: Callable[[str, Mapping[str, Any]], Sequence[Any]],
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-    ) -> ReadQuery | NotServable:
-        """The query over stored rows for one run's values.
-
-        Args:
-            source: A SELECT of the stored columns, under their own names and types.
-            bounds: A value for each variable.
-            evaluate: Runs a SELECT with parameters and gives its one row; called only if a bucket could be cut in two.
-            limit: Rows to give at most, of those that the query's own LIMIT leaves.
-            offset: Rows of those to leave out first.
-        """
-        types = {name: bounds[name].type for name in self.variables}
-        values = parameters({name: bounds[name] for name in self.variables})
-        if self.boundary_sql is not None:
-            try:
-                exact = evaluate(parameterized(self.boundary_sql, types), values)
-            except EndpointsError:
-                exact = [0]  # the value doesn't fit its column: the direct query tells best
-            if inside := [pair for pair, holds in zip(self._bucketed(), exact, strict=False) if holds == 0]:
-                return NotServable(
-                    "; ".join(
-                        f"the value for {pair.column} lies inside of a bucket of {pair.bucket_fn}" for pair in inside
-                    )
-                )
-        sql = f"WITH {SNAPSHOT} AS ({source}) {parameterized(self.execution_sql, types)}"
-        if limit is not None or offset:
-            sql = f"SELECT * FROM ({sql})"
-            sql += f" LIMIT {limit:d}" if limit is not None else ""
-            sql += f" OFFSET {offset:d}" if offset else ""
-        return ReadQuery(sql, values)
-
-    def _bucketed(self) -> list[RangePair]:
-        return [pair for pair in self.range_pairs if pair.bucket_fn]
 
 
 def materializable(
@@ -177,14 +129,17 @@ class _Planner:
         return Plan(
             stored_sql=stored_sql,
             stored_columns=stored,
-            columns=columns,
-            hidden_columns=tuple(column.name for column in stored if column.name not in given),
             sort_columns=_sorted_by(layout),
-            execution_sql=with_placeholders(self._printed(layout.filtered_read())),
-            variables=self._names,
+            hidden_columns=tuple(column.name for column in stored if column.name not in given),
+            read=ReadPlan(
+                execution_sql=with_placeholders(self._printed(layout.filtered_read())),
+                columns=columns,
+                variables={name: self._variables[name] for name in self._names},
+                boundary_sql=boundary,
+                bucketed=tuple(BucketedColumn(one.column, one.bucket_fn) for one in pairs if one.bucket_fn),
+            ),
             range_pairs=pairs,
             aggregates=self._aggregates(layout),
-            boundary_sql=boundary,
         )
 
     def _check(self) -> None:
@@ -286,7 +241,8 @@ class _Planner:
             if one.operator in RANGES:
                 by_column.setdefault(str(one.column["name"]), []).append(one)
         buckets = {layout.columns[key]: Bucket(*made) for key, made in layout.buckets.items()}
-        pairs, checks = [], []
+        pairs: list[RangePair] = []
+        checks: list[Node] = []
         for name, uses in by_column.items():
             made = buckets.get(name)
             variables = tuple(dict.fromkeys(one.variable for one in uses))

@@ -113,7 +113,8 @@ class States:
         if expression["type"] == "Literal" and value.get("field_type") == "UInt64":
             if not 0 < value["value"] <= len(self._items):
                 raise Ineligible(f"The result has no column {value['value']}.")
-            return self._items[value["value"] - 1]
+            item: Node = self._items[value["value"] - 1]
+            return item
         expanded: Node = self._aliases.expanded(expression)
         return expanded
 

@@ -30,17 +30,19 @@ INTEGERS = [-2, 0, 1, 2, 3]
 
 def rows(seed: int) -> list[str]:
     """Statements that fill both tables: few values, so that there are duplicates, and NULLs."""
-    pick = Random(seed).choice  # noqa: S311
+    pick = Random(seed).choice
     facts = [
         f"({number}, {_text(pick(TEXTS[:4]))}, {_or_null(pick, _text(pick(TEXTS)))}, {_text(pick(TEXTS[:2]))}, "
-        f"'{pick(['red', 'green'])}', {pick(INTEGERS)}, {_or_null(pick, pick(INTEGERS))}, {pick([0, 0.29, 1.5, -3.1])}, "
-        f"{pick([0, 0.25, -1.5, 2])}, {pick(['true', 'false'])}, '{pick(DAYS)}', '{pick(DAYS)} {pick(TIMES)}', "
+        f"'{pick(['red', 'green'])}', {pick(INTEGERS)}, {_or_null(pick, pick(INTEGERS))}, "
+        f"{pick([0, 0.29, 1.5, -3.1])}, {pick([0, 0.25, -1.5, 2])}, {pick(['true', 'false'])}, '{pick(DAYS)}', '{pick(DAYS)} {pick(TIMES)}', "
         f"'{pick(DAYS + ['1965-03-04'])} {pick(TIMES)}.{pick(['000', '999'])}', {pick(['[]', _SOME, _MANY])})"
         for number in range(pick([0, 3, 30, 60, 60]))
     ]
     names = [f"({_text(pick(TEXTS))}, {_or_null(pick, _text(pick(TEXTS)))}, {pick(INTEGERS)})" for _ in range(6)]
     return [
-        f"INSERT INTO {table} VALUES {', '.join(values)}" for table, values in ((FACTS, facts), (NAMES, names)) if values
+        f"INSERT INTO {table} VALUES {', '.join(values)}"
+        for table, values in ((FACTS, facts), (NAMES, names))
+        if values
     ]
 
 
@@ -117,22 +119,23 @@ CONSTANT = ["n > -2", "k != 'B'", "s IS NOT NULL", "d > toDate('2025-12-31')", "
 
 COLUMNS = [
     "k", "s", "lc", "e", "n", "m", "p", "f", "b", "d", "ts", "tm", "arr", "concat(k, '!') AS k2", "n + 1 AS n",
-    "concat(s, lc) AS s", "toDate(ts) AS ts", "upper(lc)", "m + n AS total", "if(b, 'yes', NULL) AS answer", "toString(e)",
-    "length(arr) AS arr", "(n + 1 AS next) * 2 AS twice", "NULL AS nothing", "1 AS one",
+    "concat(s, lc) AS s", "toDate(ts) AS ts", "upper(lc)", "m + n AS total", "if(b, 'yes', NULL) AS answer",
+    "toString(e)", "length(arr) AS arr", "(n + 1 AS next) * 2 AS twice", "NULL AS nothing", "1 AS one",
 ]  # fmt: skip
 KEYS = [
     "k", "s", "lc", "e", "b", "d", "n", "m", "toStartOfMonth(d) AS month", "concat(k, '!') AS k", "n + 1 AS n",
     "toDate(ts) AS ts", "m % 2 AS parity", "upper(s)", "length(arr) AS many",
 ]  # fmt: skip
 AGGREGATES = [
-    "count()", "count(*) AS c", "count(m)", "sum(id) AS total", "sum(p)", "sum(m)", "avg(id) AS mean", "min(s)", "max(ts)",
-    "min(m)", "max(e)", "uniq(s)", "uniqExact(lc, b)", "count(DISTINCT s)", "countDistinct(k, m)", "countIf(b)",
-    "sumIf(id, b)", "minIf(id, b)", "maxIf(p, id > 3)", "avgIf(p, b)", "avgOrNull(m)", "sumOrNull(id)",
-    "quantileExact(0.5)(id)", "quantile(0.25)(id)", "median(m)", "argMax(k, id)", "argMin(s, id)", "round(avg(id), 2)",
-    "sum(id) / count() AS ratio", "max(id) - min(id) AS range", "groupArraySorted(3)(id)", "sumDistinct(n)", "stddevPop(1)",
-    "sumArray(arrayMap(x -> length(x), arr))", "groupBitXor(id)", "topK(1)(b)", "if(count() > 3, 'many', 'few') AS size",
-    "countIf(s LIKE 'a%')", "sum(if(b, id, 0)) AS yes", "uniqArray(arr)", "sumMap([k], [id])", "count() FILTER (WHERE n > 1)",
-    "concat(max(k), '/', min(k)) AS span", "quantiles(0.1, 0.9)(id)", "avg(m)", "corr(1, 1) AS none", "max(tm)", "max(arr)",
+    "count()", "count(*) AS c", "count(m)", "sum(id) AS total", "sum(p)", "sum(m)", "avg(id) AS mean", "min(s)",
+    "max(ts)", "min(m)", "max(e)", "uniq(s)", "uniqExact(lc, b)", "count(DISTINCT s)", "countDistinct(k, m)",
+    "countIf(b)", "sumIf(id, b)", "minIf(id, b)", "maxIf(p, id > 3)", "avgIf(p, b)", "avgOrNull(m)", "sumOrNull(id)",
+    "quantileExact(0.5)(id)", "quantile(0.25)(id)", "median(m)", "argMax(k, id)", "argMin(s, id)",
+    "round(avg(id), 2)", "sum(id) / count() AS ratio", "max(id) - min(id) AS range", "groupArraySorted(3)(id)",
+    "sumDistinct(n)", "stddevPop(1)", "sumArray(arrayMap(x -> length(x), arr))", "groupBitXor(id)", "topK(1)(b)",
+    "if(count() > 3, 'many', 'few') AS size", "countIf(s LIKE 'a%')", "sum(if(b, id, 0)) AS yes", "uniqArray(arr)",
+    "sumMap([k], [id])", "count() FILTER (WHERE n > 1)", "concat(max(k), '/', min(k)) AS span",
+    "quantiles(0.1, 0.9)(id)", "avg(m)", "corr(1, 1) AS none", "max(tm)", "max(arr)",
 ]  # fmt: skip
 # exact in an equal group, and where one stored state answers; in no order otherwise
 ORDERED_AGGREGATES = ["groupArray(id)", "any(id)", "first_value(k)", "anyLast(s)", "groupUniqArray(b)"]
@@ -175,7 +178,9 @@ def queries(draw: st.DrawFn) -> Query:
     shape = draw(st.sampled_from(_SHAPES))
     query.sql = shape(draw, conditions)
     for column in ("d", "ts", "tm"):
-        query.buckets[column] = draw(st.sampled_from(["minute", "fifteen_minutes", "hour", "day", "day", "week", "month"]))
+        query.buckets[column] = draw(
+            st.sampled_from(["minute", "fifteen_minutes", "hour", "day", "day", "week", "month"])
+        )
     return query
 
 
@@ -201,7 +206,9 @@ def _direction(draw: st.DrawFn) -> str:
 def _rows(draw: st.DrawFn, conditions: _Conditions) -> str:
     columns = _some(draw, COLUMNS, 1, 4)
     where = conditions.where(EQUAL + OTHER + MOMENTS)
-    shown = draw(st.sampled_from([", ".join(columns), ", ".join([*columns, "id"]), "*", "* EXCEPT (arr), n * 2 AS double"]))
+    shown = draw(
+        st.sampled_from([", ".join(columns), ", ".join([*columns, "id"]), "*", "* EXCEPT (arr), n * 2 AS double"])
+    )
     names = [] if shown.startswith("*") else [_name(columns[0])]
     first = draw(st.sampled_from([*names, "1", "n", "lower(k)", "m + n", "d"]))
     order = f"{first}{_direction(draw)}, id{_direction(draw)}"
@@ -298,8 +305,12 @@ def _joined(draw: st.DrawFn, conditions: _Conditions) -> str:
     names = f"(SELECT k, min(name) AS name, min(w) AS w FROM {NAMES} GROUP BY k) AS y"
     source = f"{FACTS} AS x {kind} {names} ON x.k = y.k"
     if draw(st.booleans()):
-        aggregates = ", ".join(_some(draw, ["count() AS c", "sum(w) AS w2", "avg(x.n) AS mean", "uniq(y.name) AS u"], 1, 2))
-        return f"SELECT x.lc, y.name, {aggregates} FROM {source} WHERE {where} GROUP BY x.lc, y.name ORDER BY x.lc, y.name"
+        aggregates = ", ".join(
+            _some(draw, ["count() AS c", "sum(w) AS w2", "avg(x.n) AS mean", "uniq(y.name) AS u"], 1, 2)
+        )
+        return (
+            f"SELECT x.lc, y.name, {aggregates} FROM {source} WHERE {where} GROUP BY x.lc, y.name ORDER BY x.lc, y.name"
+        )
     return f"SELECT x.k, y.name, w FROM {source} WHERE {where}{_tail(draw, 'x.id')}"
 
 

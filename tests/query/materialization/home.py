@@ -9,7 +9,8 @@ from typing import Any
 
 from endpoints_pipeline.engine import Engine, Role
 from endpoints_pipeline.engine.types import identifier, storage_type, stored_columns, structure
-from endpoints_pipeline.query.materialization import NotServable, Plan, Refused, materializable
+from endpoints_pipeline.errors import QueryError
+from endpoints_pipeline.query.materialization import Plan, Refused, materializable
 from endpoints_pipeline.query.variables import Bound, VariableType, bind, dummy, parameterized, parameters
 
 DATABASE = "materialization"
@@ -44,16 +45,29 @@ class Home:
             f"FROM ({plan.stored_sql}) SETTINGS output_format_parquet_write_bloom_filter = 0"
         )
         restored = ", ".join(
-            f"{name} AS {name}" if storage_type(column) == column.type else f"CAST({name}, {_text(column.type)}) AS {name}"
+            f"{name} AS {name}"
+            if storage_type(column) == column.type
+            else f"CAST({name}, {_text(column.type)}) AS {name}"
             for column in columns
             for name in [identifier(column.name)]
         )
         return f"SELECT {restored} FROM file('{path}', 'Parquet', {_text(structure(columns))})"
 
-    def read(self, plan: Plan, source: str, bounds: Mapping[str, Bound], **page: int) -> str | NotServable:
+    def cut(self, plan: Plan, bounds: Mapping[str, Bound]) -> str | None:
+        """Why the stored rows can't answer for these values; None if they can."""
+        query = plan.read.boundary_query(bounds)
+        if query is None:
+            return None
+        try:
+            [row] = self.engine.query(query.sql, query.parameters)
+        except QueryError:
+            return plan.read.cut_buckets(None)
+        return plan.read.cut_buckets(row)
+
+    def read(self, plan: Plan, source: str, bounds: Mapping[str, Bound], **page: int) -> str:
         """The rows of a read, as the engine writes them."""
-        query = plan.read_sql(source, bounds, lambda sql, values: self.engine.query(sql, values)[0], **page)
-        return query if isinstance(query, NotServable) else self.rows(query.sql, query.parameters)
+        query = plan.read.read_sql(source, bounds, **page)
+        return self.rows(query.sql, query.parameters)
 
     def direct(self, sql: str, bounds: Mapping[str, Bound]) -> str:
         """The rows of the query itself."""
