@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -31,11 +32,14 @@ from endpoints_pipeline.catalog.tables import (
     VersionRow,
 )
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
+from endpoints_pipeline.query.materialization import ReadPlan
 
 
-def query_hash(sql: str) -> str:
-    """Identifies a query text; the same text always has the same hash."""
-    return hashlib.sha256(sql.encode()).hexdigest()
+def query_hash(sql: str, bucket_overrides: Mapping[str, str] | None = None) -> str:
+    """Identifies what is stored for a query: the same text with the same buckets always has the same hash."""
+    buckets = json.dumps(bucket_overrides, sort_keys=True) if bucket_overrides else ""
+    return hashlib.sha256(f"{sql}{buckets}".encode()).hexdigest()
 
 
 def storable(text: str) -> str:
@@ -95,6 +99,7 @@ def snapshot_record(row: SnapshotRow, parts: Sequence[PartRow]) -> Snapshot:
         rows=row.rows,
         bytes=row.bytes,
         columns=columns_from_json(row.columns),
+        read_plan=None if row.read_plan is None else ReadPlan.from_json(row.read_plan),
         parts=tuple(Part(part.key, part.rows, part.bytes, part.row_groups, part.etag) for part in parts),
         query_hash=row.query_hash,
         engine_version=row.engine_version,
@@ -182,6 +187,8 @@ def _load_versions(
             optional_breakdown_properties=tuple(row.optional_breakdown_properties),
             is_active=row.is_active,
             columns=columns_from_json(row.columns),
+            reads=Reads.from_json(row.reads),
+            variables_obstacle=row.variables_obstacle,
             created_at=row.created_at,
             created_by=user_record(row.created_by) if row.created_by else None,
             updated_at=row.updated_at,

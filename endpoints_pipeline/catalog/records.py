@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
+from endpoints_pipeline.query.materialization import ReadPlan
 from endpoints_pipeline.query.variables import VariableType
 
 
@@ -125,6 +127,7 @@ class Snapshot:
     """An immutable published result.
 
     ``data_at`` is when its query began, so the data is at least that new; ``published_at`` when it became visible.
+    ``columns`` are those of its Parquet; where the query has variables, ``read_plan`` says how they answer a run.
     """
 
     id: str
@@ -135,6 +138,7 @@ class Snapshot:
     rows: int
     bytes: int
     columns: tuple[Column, ...]
+    read_plan: ReadPlan | None
     parts: tuple[Part, ...]
     query_hash: str
     engine_version: str
@@ -174,6 +178,8 @@ class Version:
     optional_breakdown_properties: tuple[str, ...]
     is_active: bool
     columns: tuple[Column, ...]
+    reads: Reads
+    variables_obstacle: str | None
     created_at: datetime
     created_by: User | None
     updated_at: datetime
@@ -222,11 +228,15 @@ class MaterializedVersion:
     data_freshness_seconds: int
     query_hash: str
     columns: tuple[Column, ...]
+    reads: Reads
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A refresh that has begun: what to compute, and the pointer that must not have moved when it publishes."""
+    """A refresh that has begun: what to compute, and the pointer that must not have moved when it publishes.
+
+    ``variables`` are the types of the query's variables by code name.
+    """
 
     id: str
     project_id: int
@@ -235,6 +245,8 @@ class Attempt:
     version_id: str
     version: int
     sql: str
+    variables: Mapping[str, VariableType]
+    bucket_overrides: Mapping[str, str]
     query_hash: str
     expected_snapshot_id: str | None
     began_at: datetime

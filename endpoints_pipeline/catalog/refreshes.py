@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.database import Database
 from endpoints_pipeline.catalog.mapping import (
@@ -34,10 +36,14 @@ from endpoints_pipeline.catalog.tables import (
     RefreshRequestRow,
     RevisionRow,
     SnapshotRow,
+    VariableRow,
     VersionRow,
 )
 from endpoints_pipeline.errors import InvalidInput, NotFound, RefreshSuperseded
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
+from endpoints_pipeline.query.materialization import ReadPlan
+from endpoints_pipeline.query.variables import VariableType
 
 _LIVE = (EndpointRow.deleted_at.is_(None)) & EndpointRow.is_active & VersionRow.is_active & MaterializationRow.enabled
 
@@ -73,8 +79,9 @@ class RefreshStore:
                     description=version.description,
                     sync_frequency=materialization.sync_frequency,
                     data_freshness_seconds=version.data_freshness_seconds,
-                    query_hash=query_hash(version.sql),
+                    query_hash=query_hash(version.sql, version.bucket_overrides),
                     columns=columns_from_json(version.columns),
+                    reads=Reads.from_json(version.reads),
                 )
                 for endpoint, version, materialization in rows.tuples()
             ]
@@ -144,10 +151,17 @@ class RefreshStore:
                 .where(RefreshRequestRow.version_id == version_id, RefreshRequestRow.launched_at.is_(None))
                 .values(launched_at=now)
             )
-            return _attempt(endpoint, version, materialization, reason=reason)
+            return _attempt(session, endpoint, version, materialization, reason=reason)
 
     def publish(
-        self, attempt: Attempt, *, columns: Sequence[Column], parts: Sequence[Part], engine_version: str, now: datetime
+        self,
+        attempt: Attempt,
+        *,
+        columns: Sequence[Column],
+        parts: Sequence[Part],
+        engine_version: str,
+        now: datetime,
+        read_plan: ReadPlan | None = None,
     ) -> Snapshot:
         """Insert the snapshot with its parts and move the version's pointer: the only act that makes it visible.
 
@@ -176,7 +190,7 @@ class RefreshStore:
             row.status = RefreshStatus.COMPLETED
             row.error = ""
             row.updated_at = now
-            session.add(_snapshot_row(attempt, row.sequence, columns, parts, engine_version, now))
+            session.add(_snapshot_row(attempt, row.sequence, columns, read_plan, parts, engine_version, now))
             session.flush()
             session.add_all(_part_rows(attempt.id, parts))
             session.flush()
@@ -213,7 +227,7 @@ class RefreshStore:
                 )
             )
             return [
-                _attempt(endpoint, version, materialization, reason="")
+                _attempt(session, endpoint, version, materialization, reason="")
                 for endpoint, version, materialization in rows.tuples()
             ]
 
@@ -231,7 +245,7 @@ class RefreshStore:
 
 
 def _attempt(
-    endpoint: EndpointRow, version: VersionRow, materialization: MaterializationRow, *, reason: str
+    session: Session, endpoint: EndpointRow, version: VersionRow, materialization: MaterializationRow, *, reason: str
 ) -> Attempt:
     if materialization.attempt_id is None or materialization.attempt_at is None:
         raise ValueError(f"version {version.id} has no attempt")
@@ -243,7 +257,9 @@ def _attempt(
         version_id=version.id,
         version=version.version,
         sql=version.sql,
-        query_hash=query_hash(version.sql),
+        variables=_variable_types(session, version),
+        bucket_overrides=version.bucket_overrides or {},
+        query_hash=query_hash(version.sql, version.bucket_overrides),
         expected_snapshot_id=materialization.snapshot_id,
         began_at=materialization.attempt_at,
         dagster_run_id=materialization.attempt_dagster_run_id,
@@ -251,10 +267,19 @@ def _attempt(
     )
 
 
+def _variable_types(session: Session, version: VersionRow) -> dict[str, VariableType]:
+    entries: Mapping[str, Mapping[str, Any]] = version.query.get("variables") or {}
+    if not entries:
+        return {}
+    types = session.execute(sa.select(VariableRow.id, VariableRow.type).where(VariableRow.id.in_(entries)))
+    return {str(entries[id_]["code_name"]): VariableType(type_) for id_, type_ in types.tuples()}
+
+
 def _snapshot_row(
     attempt: Attempt,
     sequence: int,
     columns: Sequence[Column],
+    read_plan: ReadPlan | None,
     parts: Sequence[Part],
     engine_version: str,
     now: datetime,
@@ -268,6 +293,7 @@ def _snapshot_row(
         rows=sum(part.rows for part in parts),
         bytes=sum(part.bytes for part in parts),
         columns=columns_to_json(columns),
+        read_plan=None if read_plan is None else read_plan.to_json(),
         query_hash=attempt.query_hash,
         engine_version=engine_version,
         dagster_run_id=attempt.dagster_run_id,

@@ -170,6 +170,10 @@ class VersionRow(Base):
     optional_breakdown_properties: Mapped[list[Any]]
     is_active: Mapped[bool]
     columns: Mapped[list[Any]]
+    #: What the query reads, found when it was saved.
+    reads: Mapped[dict[str, Any]]
+    #: Why no snapshot can answer all values of its variables, found when it was saved.
+    variables_obstacle: Mapped[str | None]
     created_at: Mapped[datetime]
     created_by_id: Mapped[int | None] = mapped_column(sa.ForeignKey("users.id"))
     updated_at: Mapped[datetime]
@@ -207,6 +211,8 @@ class SnapshotRow(Base):
     rows: Mapped[int]
     bytes: Mapped[int]
     columns: Mapped[list[Any]]
+    #: How runs read it, where its query has variables.
+    read_plan: Mapped[Any | None] = mapped_column(JsonText)
     query_hash: Mapped[str]
     engine_version: Mapped[str]
     dagster_run_id: Mapped[str | None]

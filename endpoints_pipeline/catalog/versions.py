@@ -16,6 +16,7 @@ from endpoints_pipeline.catalog.mapping import columns_to_json
 from endpoints_pipeline.catalog.tables import EndpointRow, VersionRow
 from endpoints_pipeline.errors import NotFound, VersionNotFound
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
 
 
 class Unset(Enum):
@@ -29,11 +30,16 @@ UNSET: Final = Unset.UNSET
 
 @dataclass(frozen=True, slots=True)
 class CheckedQuery:
-    """A query that passed the guard and that the engine could describe."""
+    """A query that passed the guard and that the engine could describe.
+
+    ``variables_obstacle``: why no snapshot can answer all values of its variables; None if one can.
+    """
 
     query: Mapping[str, Any]
     sql: str
     columns: Sequence[Column]
+    reads: Reads = Reads()
+    variables_obstacle: str | None = None
 
 
 def find_endpoint(session: Session, project_id: int, name: str, *, for_update: bool = False) -> EndpointRow:
@@ -83,6 +89,8 @@ def new_version(
         bucket_overrides=None,
         is_active=True,
         columns=columns_to_json(checked.columns),
+        reads=checked.reads.to_json(),
+        variables_obstacle=checked.variables_obstacle,
         created_at=now,
         created_by_id=by,
         updated_at=now,

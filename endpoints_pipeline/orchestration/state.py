@@ -14,6 +14,7 @@ from typing import Any
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import MaterializedVersion
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,11 @@ def load(path: Path | None) -> CatalogState:
     content: dict[str, Any] = json.loads(path.read_text())
     return CatalogState(
         revision=content["revision"],
-        versions=[
-            MaterializedVersion(**{**version, "columns": tuple(Column(**column) for column in version["columns"])})
-            for version in content["versions"]
-        ],
+        versions=[_version(version) for version in content["versions"]],
     )
+
+
+def _version(content: dict[str, Any]) -> MaterializedVersion:
+    columns = tuple(Column(**column) for column in content["columns"])
+    # a state of an earlier release knows nothing of what queries read
+    return MaterializedVersion(**{**content, "columns": columns, "reads": Reads.from_json(content.get("reads", {}))})

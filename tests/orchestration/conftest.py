@@ -20,6 +20,7 @@ from endpoints_pipeline.orchestration import resources as process
 from endpoints_pipeline.orchestration.component import EndpointsComponent
 from endpoints_pipeline.orchestration.resources import EndpointsResource, s3_resource
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.settings import Settings, load_settings
 from tests.catalog.builders import PROJECT, new
@@ -48,6 +49,7 @@ RECORD = MaterializedVersion(
     data_freshness_seconds=3600,
     query_hash="0123456789abcdef" * 4,
     columns=(Column("n", "UInt8"), Column("s", "String")),
+    reads=Reads(tables=("flights",)),
 )
 
 

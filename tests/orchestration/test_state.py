@@ -17,6 +17,7 @@ from endpoints_pipeline.catalog.records import Endpoint, MaterializedVersion
 from endpoints_pipeline.orchestration import state as state_file
 from endpoints_pipeline.orchestration.state import CatalogState
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
 from tests.catalog.builders import PROJECT, checked
 from tests.fixtures.catalog import FakeClock
 
@@ -42,7 +43,8 @@ def test_every_field_comes_back_as_it_was(revision: int, versions: Sequence[Mate
 
 def test_what_comes_back_can_be_told_apart_by_its_hash() -> None:
     """Assets are built once for each version: a version that was read twice must be one."""
-    version = MaterializedVersion(1, "e", "n", "v", 1, True, "SELECT 1", "", None, 900, "h", (Column("a", "UInt8"),))
+    columns = (Column("a", "UInt8"),)
+    version = MaterializedVersion(1, "e", "n", "v", 1, True, "SELECT 1", "", None, 900, "h", columns, Reads(("t",)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state"
         state_file.dump(CatalogState(1, [version]), path)

@@ -8,6 +8,7 @@ import pytest
 
 from endpoints_pipeline.catalog.records import Materialization, RefreshStatus, Snapshot, Version
 from endpoints_pipeline.errors import InvalidInput
+from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.serving.decision import Path, Reason, decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -25,6 +26,7 @@ def snapshot(age: float) -> Snapshot:
         rows=1,
         bytes=1,
         columns=(),
+        read_plan=None,
         parts=(),
         query_hash="",
         engine_version="",
@@ -60,6 +62,8 @@ def version(*, materialized: bool | None, age: float | None) -> Version:
         optional_breakdown_properties=(),
         is_active=True,
         columns=(),
+        reads=Reads(),
+        variables_obstacle=None,
         created_at=NOW,
         created_by=None,
         updated_at=NOW,
