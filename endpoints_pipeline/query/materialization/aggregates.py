@@ -1,7 +1,8 @@
 """Aggregate functions put together again from the aggregates of parts of their rows.
 
-Counts, sums, minima and maxima are stored as they are. Any other function is stored as its state, in a String (Parquet
-has no type for it), and the states are merged by the engine's own ``-Merge``.
+Counts, sums, minima and maxima are stored as they are. Any other function is stored as its state, and the states are
+merged by the engine's own ``-Merge``. Parquet has no type for states, and readers outside expect UTF-8 in its texts, so
+they are stored as Base64.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Part:
         stored: The call whose value is stored.
         name: The stored column.
         merge: The function that puts the stored values together.
-        is_state: True if what is stored is a state, in a String.
+        is_state: True if what is stored is a state, as Base64.
     """
 
     call: Node
@@ -47,14 +48,14 @@ class Part:
     is_state: bool
 
     def stored_column(self) -> Node:
-        return function("CAST", self.stored, text("String")) if self.is_state else self.stored
+        return function("base64Encode", function("CAST", self.stored, text("String"))) if self.is_state else self.stored
 
     def merged(self, state_type: str) -> Node:
         """The value over the stored rows; ``state_type`` is the type of ``stored``."""
         column = identifier(self.name)
         if not self.is_state:
             return function(self.merge, column)
-        state = function("CAST", column, text(state_type))
+        state = function("CAST", function("base64Decode", column), text(state_type))
         return function(self.merge, state, parameters=children(self.call, "parameters"))
 
 

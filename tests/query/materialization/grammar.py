@@ -34,7 +34,8 @@ def rows(seed: int) -> list[str]:
     facts = [
         f"({number}, {_text(pick(TEXTS[:4]))}, {_or_null(pick, _text(pick(TEXTS)))}, {_text(pick(TEXTS[:2]))}, "
         f"'{pick(['red', 'green'])}', {pick(INTEGERS)}, {_or_null(pick, pick(INTEGERS))}, "
-        f"{pick([0, 0.29, 1.5, -3.1])}, {pick([0, 0.25, -1.5, 2])}, {pick(['true', 'false'])}, '{pick(DAYS)}', '{pick(DAYS)} {pick(TIMES)}', "
+        f"{pick([0, 0.29, 1.5, -3.1])}, {pick([0, 0.25, -1.5, 2])}, {pick(['true', 'false'])}, "
+        f"'{pick(DAYS)}', '{pick(DAYS)} {pick(TIMES)}', "
         f"'{pick(DAYS + ['1965-03-04'])} {pick(TIMES)}.{pick(['000', '999'])}', {pick(['[]', _SOME, _MANY])})"
         for number in range(pick([0, 3, 30, 60, 60]))
     ]
