@@ -17,6 +17,7 @@ from endpoints_pipeline.api import (
     endpoints,
     errors,
     execution_times,
+    explain,
     health,
     logs,
     materialization,
@@ -70,7 +71,7 @@ def create_app(application: Application) -> FastAPI:
     # first the routes whose path could be an endpoint's name
     for module in (health, execution_times, materialization, endpoints, versions, run, queries, refresh):
         app.include_router(module.router)
-    for module in (openapi_document, logs, variables, activity, accounts):
+    for module in (explain, openapi_document, logs, variables, activity, accounts):
         app.include_router(module.router)
     plain = app.openapi
     app.openapi = lambda: documentation.complete(plain())  # type: ignore[method-assign]

@@ -149,6 +149,8 @@ ReadEndpoints = Annotated[Access, Depends(_access("endpoint:read"))]
 WriteEndpoints = Annotated[Access, Depends(_access("endpoint:write"))]
 #: Also takes project secret keys, and leaves the throttling to the route: which bucket it is depends on the request.
 RunEndpoints = Annotated[Access, Depends(_access("endpoint:read", project_secret=True, throttled=False))]
+#: Who may run may also ask what a run would do.
+ExplainRuns = Annotated[Access, Depends(_access("endpoint:read", project_secret=True))]
 #: The state of runs, of their own or not: for all who may run, and for keys that may only look.
 ReadQueries = Annotated[Access, Depends(_access("endpoint:read", "query:read", project_secret=True))]
 ReadVariables = Annotated[Access, Depends(_access("insight_variable:read"))]

@@ -23,6 +23,7 @@ from endpoints_pipeline.errors import (
     QueryError,
     QueryLimitExceeded,
     RunCancelled,
+    SourceNotReady,
     StorageUnavailable,
     TooManyRuns,
     VersionNotFound,
@@ -152,6 +153,8 @@ def translate(error: Exception, scrub: Callable[[str], str]) -> ApiError:
             return ApiError(503, type="server_error", code="engine_unavailable", detail=detail)
         case CatalogUnavailable():
             return ApiError(503, type="server_error", code="catalog_unavailable", detail=detail)
+        case SourceNotReady():
+            return ApiError(503, type="server_error", code="source_not_ready", detail=detail)
         case StorageUnavailable():
             return ApiError(503, type="server_error", code="storage_unavailable", detail=detail)
         case EngineError():

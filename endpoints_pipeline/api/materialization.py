@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -12,11 +13,16 @@ from endpoints_pipeline.api.context import App, Body, EndpointName, VersionText,
 from endpoints_pipeline.api.documentation import errors
 from endpoints_pipeline.api.models import PreviewBody, parse_request, request_body
 from endpoints_pipeline.api.paths import PREFIX
-from endpoints_pipeline.api.publishing import check_buckets
 from endpoints_pipeline.api.representation import MaterializationObject, answer, materialization_object
 from endpoints_pipeline.catalog.records import Endpoint
 from endpoints_pipeline.engine.types import identifier
-from endpoints_pipeline.serving.eligibility import obstacle
+from endpoints_pipeline.errors import InvalidInput, QueryError
+from endpoints_pipeline.query.materialization import ReadPlan
+from endpoints_pipeline.serving.application import Application
+from endpoints_pipeline.serving.publish import check_buckets
+from endpoints_pipeline.serving.variables import definitions
+from endpoints_pipeline.snapshots.storable import CANNOT_MATERIALIZE
+from endpoints_pipeline.snapshots.stored_query import stored_query
 
 router = APIRouter(prefix=PREFIX, tags=["materialization"])
 
@@ -25,7 +31,15 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: The rules of ``eligibility.obstacle``, and of activation (contract 1.4), in words.
 CONDITIONS = (
     "The query's kind is HogQLQuery, and its text is one SELECT.",
-    "The query takes no variables: no {variables.…} outside of strings and comments.",
+    "A variable stands in WHERE, compared with a column or an expression of columns by =, >=, >, <, <=, LIKE, ILIKE, NOT "
+    "LIKE, NOT ILIKE or IN, and its condition is joined to the others by AND. It may be left out by "
+    "{variables.x} = '' OR column = {variables.x}.",
+    "One variable is compared with one column, and stands in one CTE, subquery or the outermost SELECT alone. UNION ALL may "
+    "repeat it in each of its queries.",
+    "What is above a CTE or subquery with a variable filters, lists or groups its rows: no LIMIT inside of it, no LEFT JOIN, "
+    "no window function, no DISTINCT or GROUP BY of it unless the variable is compared by =.",
+    "Aggregates can be put together from those of parts where a variable is compared by anything but =: count, sum, "
+    "min, max, avg, uniq, quantile and the like, not groupArray or any.",
     "Each column of the result has a name of its own. Name columns apart with AS.",
     "Parquet can hold each column: no AggregateFunction, Dynamic, Object, QBit, Variant or empty Tuple, and no "
     "Geometry inside of another type. Finish aggregates, or convert the column, for example with toString.",
@@ -48,7 +62,7 @@ class RangePair(BaseModel):
 
     column: str
     variables: list[str]
-    bucket_fn: str
+    bucket_fn: str | None = Field(description="What the column is rounded down by; null if it is kept as it is.")
 
 
 class Aggregate(BaseModel):
@@ -126,27 +140,55 @@ def materialization_preview(
     check_buckets(sent.bucket_overrides)
     if number is not None:
         endpoint = application.catalog.endpoints.get(access.project_id, name, number)
-    return answer(_preview(endpoint))
+    overrides = sent.bucket_overrides if sent.bucket_overrides is not None else endpoint.version.bucket_overrides
+    return answer(_preview(application, endpoint, overrides or {}))
 
 
-def _preview(endpoint: Endpoint) -> PreviewObject:
+def _preview(application: Application, endpoint: Endpoint, overrides: Mapping[str, str]) -> PreviewObject:
     version = endpoint.version
-    reason = obstacle(version.sql, version.columns)
-    execution = None if reason else _read_query(endpoint)
+    defined = definitions(application.catalog, endpoint.project_id, version.query)
+    types = {name: one.type for name, one in defined.items()}
+    try:
+        stored = stored_query(application.sources, endpoint.project_id, version.sql, types, overrides)
+    except (InvalidInput, QueryError) as error:
+        return _refused(str(error).removeprefix(CANNOT_MATERIALIZE))
+    plan = stored.plan
+    execution = shown_read(endpoint, plan.read if plan else None)
     return PreviewObject(
-        can_materialize=reason is None,
-        reason=reason,
-        transformed_query=None if reason else version.sql,
+        can_materialize=True,
+        reason=None,
+        transformed_query=plan.stored_sql if plan else version.sql,
         execution_query=execution,
         display_execution_query=execution,
+        range_pairs=[
+            RangePair(column=pair.column, variables=[*pair.variables], bucket_fn=pair.bucket_fn)
+            for pair in (plan.range_pairs if plan else ())
+        ],
+        aggregates=[
+            Aggregate(expression=one.expression, reaggregate_fn=one.reaggregate_fn)
+            for one in (plan.aggregates if plan else ())
+        ],
+    )
+
+
+def _refused(reason: str) -> PreviewObject:
+    return PreviewObject(
+        can_materialize=False,
+        reason=reason,
+        transformed_query=None,
+        execution_query=None,
+        display_execution_query=None,
         range_pairs=[],
         aggregates=[],
     )
 
 
-def _read_query(endpoint: Endpoint) -> str:
-    columns = ", ".join(_quoted(column.name) for column in endpoint.version.columns)
-    return f"SELECT {columns} FROM {_quoted(f'{endpoint.name}_v{endpoint.version.version}')}"
+def shown_read(endpoint: Endpoint, plan: ReadPlan | None) -> str:
+    """What a run asks of a snapshot, which is shown as a table named ``{endpoint}_v{version}``."""
+    table = _quoted(f"{endpoint.name}_v{endpoint.version.version}")
+    if plan is not None:
+        return f"WITH snapshot AS (SELECT * FROM {table}) {plan.execution_sql}"
+    return f"SELECT {', '.join(_quoted(column.name) for column in endpoint.version.columns)} FROM {table}"
 
 
 def _quoted(name: str) -> str:

@@ -10,10 +10,10 @@ from pydantic_core import ErrorDetails, from_json
 from endpoints_pipeline.api.errors import ApiError
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
+from endpoints_pipeline.query.materialization import BUCKETS
 from endpoints_pipeline.query.variables import VariableType
 
 #: What a range may be rounded to (contract 2.8).
-BUCKETS = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -57,7 +57,9 @@ def document(endpoint: Endpoint, variables: Sequence[Definition], server: str) -
         server: The address under which callers reach the API.
     """
     version = endpoint.version
-    required = [variable.code_name for variable in variables if variable.value is None]
+    # a snapshot answers no run that leaves a variable out, whatever its default is (contract 2.3)
+    all_required = version.snapshot is not None
+    required = [variable.code_name for variable in variables if all_required or variable.value is None]
     return {
         "openapi": "3.0.3",
         "info": {

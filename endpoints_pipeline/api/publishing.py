@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from endpoints_pipeline.api.models import BUCKETS, EndpointBody
+from endpoints_pipeline.api.models import EndpointBody
 from endpoints_pipeline.catalog.endpoints import UNSET, CheckedQuery, EndpointChange, NewEndpoint
 from endpoints_pipeline.catalog.records import Endpoint
 from endpoints_pipeline.errors import InvalidInput, NotFound, VersionNotFound
@@ -14,6 +14,7 @@ from endpoints_pipeline.frequency import DEFAULT_FRESHNESS_SECONDS
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.serving.eligibility import obstacle, require_eligible
 from endpoints_pipeline.serving.publish import (
+    check_buckets,
     check_frequency,
     check_freshness,
     check_name,
@@ -88,7 +89,7 @@ def check_change(
     _require_active(endpoint, body, version)
     query = _checked_query(application, endpoint.project_id, body)
     if query is not None and body.is_materialized:
-        require_eligible(query.sql, query.columns)
+        require_eligible(query)
     check_breakdowns(body.optional_breakdown_properties)
     buckets = check_buckets(body.bucket_overrides)
     target = _target(application, endpoint, version)
@@ -98,7 +99,7 @@ def check_change(
         )
     if query is None and body.is_materialized:
         check_query(
-            application.catalog, application.engine, endpoint.project_id, target.version.query, materialized=True
+            application.catalog, application.sources, endpoint.project_id, target.version.query, materialized=True
         )
     reason = _carry_obstacle(endpoint, body, query)
     if freshness is None and _takes_cache_age_back(body, target):
@@ -119,21 +120,6 @@ def check_change(
         ),
         materialization_error=f"Cannot materialize endpoint. Reason: {reason}" if reason else None,
     )
-
-
-def check_buckets(overrides: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """``bucket_overrides`` as it is kept: None for none (contract 2.8).
-
-    Raises:
-        InvalidInput: A word that is no bucket.
-    """
-    if wrong := {column: bucket for column, bucket in (overrides or {}).items() if bucket not in BUCKETS}:
-        raise InvalidInput(
-            f"Invalid bucket override values: {wrong}. Valid options: {list(BUCKETS)}", attr="bucket_overrides"
-        )
-    if any("\0" in column for column in overrides or ()):
-        raise InvalidInput("Null characters are not allowed.", attr="bucket_overrides")
-    return overrides or None
 
 
 def check_breakdowns(properties: Sequence[str] | None) -> None:
@@ -166,7 +152,7 @@ def _check_texts(body: EndpointBody) -> None:
 def _require_eligible(application: Application, project_id: int, name: str, query: CheckedQuery) -> None:
     """Refuse what can't be kept as a snapshot; that a name is taken is said before (contract 1.2)."""
     try:
-        require_eligible(query.sql, query.columns)
+        require_eligible(query)
     except InvalidInput:
         try:
             application.catalog.endpoints.get(project_id, name)
@@ -190,7 +176,7 @@ def _require_active(endpoint: Endpoint, body: EndpointBody, version: int | None)
 def _checked_query(application: Application, project_id: int, body: EndpointBody) -> CheckedQuery | None:
     if body.query is None:
         return None
-    checked = check_query(application.catalog, application.engine, project_id, body.query, materialized=False)
+    checked = check_query(application.catalog, application.sources, project_id, body.query, materialized=False)
     if not is_storable(body.query):
         raise InvalidInput("Null characters and infinite numbers are not allowed.", attr="query")
     return checked
@@ -256,4 +242,4 @@ def _carry_obstacle(endpoint: Endpoint, body: EndpointBody, query: CheckedQuery 
     """Why a new version can't take over the current one's materialization, where nothing else is asked for."""
     if query is None or body.is_materialized is not None or not endpoint.version.is_materialized:
         return None
-    return obstacle(query.sql, query.columns)
+    return obstacle(query)

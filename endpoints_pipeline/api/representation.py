@@ -137,7 +137,7 @@ def version_object(endpoint: Endpoint) -> VersionObject:
 
 def materialization_object(version: Version) -> MaterializationObject:
     wish = version.materialization
-    reason = obstacle(version.sql, version.columns)
+    reason = obstacle(version)
     if wish is None or not wish.enabled:
         return MaterializationObject(
             can_materialize=reason is None,

@@ -27,6 +27,7 @@ from endpoints_pipeline.serving.run import Plan
 router = APIRouter(prefix=PREFIX, tags=["run"])
 
 _VARIABLE = "variables."
+RefreshText = Annotated[str | None, Query(json_schema_extra={"enum": list(Refresh)})]
 
 
 class RunErrorObject(BaseModel):
@@ -61,14 +62,11 @@ def run_by_get(
     version: IntegerText = None,
     limit: IntegerText = None,
     offset: IntegerText = None,
-    refresh: Annotated[str | None, Query(json_schema_extra={"enum": list(Refresh)})] = None,
+    refresh: RefreshText = None,
 ) -> Response:
     """The endpoint's rows, as with POST. `variables.NAME=` gives a variable's value; `If-None-Match` may save rows."""
-    variables = {key: value for key, value in request.query_params.items() if key.startswith(_VARIABLE)}
     query = RunQueryString(
-        {"version": version, "limit": limit, "offset": offset},
-        refresh=refresh,
-        variables={key.removeprefix(_VARIABLE): value for key, value in variables.items()},
+        {"version": version, "limit": limit, "offset": offset}, refresh=refresh, variables=variable_texts(request)
     )
     plan = _plan(request, application, access, name, body, query)
     if unchanged := _unchanged(application, plan, request.headers):
@@ -96,6 +94,12 @@ def run_by_post(
     """The endpoint's rows, from its snapshot or from the source; `served` says which and why."""
     query = RunQueryString({"version": version, "limit": limit, "offset": offset})
     return _answer(application, _plan(request, application, access, name, body, query))
+
+
+def variable_texts(request: Request) -> Mapping[str, str]:
+    """The values of variables in a query string: ``variables.NAME=``."""
+    sent = request.query_params.items()
+    return {key.removeprefix(_VARIABLE): value for key, value in sent if key.startswith(_VARIABLE)}
 
 
 def _plan(

@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from endpoints_pipeline.api.query_status import QueryStatus
-from endpoints_pipeline.serving.answer import Answer
+from endpoints_pipeline.serving.answer import Answer, Served
 from endpoints_pipeline.serving.decision import Path, Reason
 from endpoints_pipeline.serving.request import Refresh
 from endpoints_pipeline.serving.run import etag_of
@@ -33,6 +33,20 @@ class ServedObject(BaseModel):
     snapshot_at: datetime | None
     age_seconds: float | None
     target_seconds: int | None
+
+
+def served_object(served: Served) -> ServedObject:
+    return ServedObject(
+        path=served.path,
+        reason=served.reason,
+        detail=served.detail,
+        cached=served.cached,
+        version=served.version,
+        snapshot_id=served.snapshot_id,
+        snapshot_at=served.snapshot_at,
+        age_seconds=served.age_seconds,
+        target_seconds=served.target_seconds,
+    )
 
 
 class Timing(BaseModel):
@@ -111,7 +125,7 @@ def response(found: Answer, *, now: datetime) -> Response:
 
 
 def _facts(found: Answer) -> RunFacts:
-    version, served = found.endpoint.version, found.served
+    version = found.endpoint.version
     facts: dict[str, Any] = {
         "columns": [column.name for column in found.columns],
         "types": [(column.name, column.type) for column in found.columns],
@@ -126,17 +140,7 @@ def _facts(found: Answer) -> RunFacts:
         "execution_id": found.execution_id,
         "endpoint_version": version.version,
         "endpoint_version_created_at": version.created_at,
-        "served": ServedObject(
-            path=served.path,
-            reason=served.reason,
-            detail=served.detail,
-            cached=served.cached,
-            version=served.version,
-            snapshot_id=served.snapshot_id,
-            snapshot_at=served.snapshot_at,
-            age_seconds=served.age_seconds,
-            target_seconds=served.target_seconds,
-        ),
+        "served": served_object(found.served),
     }
     if found.snapshot is not None:
         facts |= {"endpoint_materialized": True, "endpoint_materialized_at": found.snapshot.published_at}

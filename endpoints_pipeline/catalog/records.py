@@ -247,6 +247,7 @@ class Attempt:
     sql: str
     variables: Mapping[str, VariableType]
     bucket_overrides: Mapping[str, str]
+    reads: Reads
     query_hash: str
     expected_snapshot_id: str | None
     began_at: datetime

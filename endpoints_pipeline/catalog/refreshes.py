@@ -259,6 +259,7 @@ def _attempt(
         sql=version.sql,
         variables=_variable_types(session, version),
         bucket_overrides=version.bucket_overrides or {},
+        reads=Reads.from_json(version.reads),
         query_hash=query_hash(version.sql, version.bucket_overrides),
         expected_snapshot_id=materialization.snapshot_id,
         began_at=materialization.attempt_at,

@@ -18,7 +18,13 @@ from endpoints_pipeline.catalog.variables import code_name_of
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import DEFAULT_FRESHNESS_SECONDS, FRESHNESS_BUCKETS, frequency_of
 from endpoints_pipeline.query.variables import VariableType, bind, expanded, placeholders
-from endpoints_pipeline.serving.publish import check_frequency, check_freshness, check_name, freshness_of
+from endpoints_pipeline.serving.publish import (
+    check_buckets,
+    check_frequency,
+    check_freshness,
+    check_name,
+    freshness_of,
+)
 
 _SUFFIXES = (".yaml", ".yml")
 _QUERY_KIND = "HogQLQuery"
@@ -64,6 +70,7 @@ class DefinitionFile:
     is_materialized: bool
     data_freshness_seconds: int
     sync_frequency: str | None
+    bucket_overrides: Mapping[str, str] | None = None
 
     @property
     def query_object(self) -> dict[str, Any]:
@@ -77,6 +84,7 @@ class DefinitionFile:
             "description": self.description,
             "is_active": self.is_active,
             "is_materialized": self.is_materialized,
+            "bucket_overrides": self.bucket_overrides,
         }
         if self.sync_frequency is not None:
             body["sync_frequency"] = self.sync_frequency
@@ -98,6 +106,7 @@ class _Variable(_Model):
 class _Materialization(_Model):
     enabled: bool
     schedule: str | None = None
+    buckets: dict[str, str] | None = None
 
 
 class _Definition(_Model):
@@ -221,6 +230,8 @@ def _checked(definition: _Definition, place: _Place) -> DefinitionFile:
     with place.at("materialization", "schedule"):
         if wish.schedule is not None:
             check_frequency(wish.schedule)
+    with place.at("materialization", "buckets"):
+        buckets = check_buckets(wish.buckets)
     with place.at("materialization"):
         if wish.enabled and not definition.is_active:
             raise InvalidInput("An inactive endpoint can't be materialized.", attr="is_materialized")
@@ -237,6 +248,7 @@ def _checked(definition: _Definition, place: _Place) -> DefinitionFile:
         is_materialized=wish.enabled,
         data_freshness_seconds=freshness,
         sync_frequency=(schedule or frequency_of(freshness)) if wish.enabled else None,
+        bucket_overrides=buckets if wish.enabled else None,
     )
 
 

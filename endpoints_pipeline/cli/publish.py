@@ -105,7 +105,7 @@ def _planned(
         if endpoint is not None and _is_as_defined(endpoint, file, synced):
             return endpoint
         query = check_query(
-            catalog, application.engine, project_id, file.query_object, materialized=file.is_materialized
+            catalog, application.sources, project_id, file.query_object, materialized=file.is_materialized
         )
     except InvalidInput as error:
         raise InvalidInput(f"{file.path}: {error}", attr=error.attr, code=error.code) from error
@@ -118,6 +118,7 @@ def _planned(
             is_materialized=file.is_materialized,
             data_freshness_seconds=file.data_freshness_seconds,
             sync_frequency=file.sync_frequency,
+            bucket_overrides=file.bucket_overrides,
         )
     return EndpointChange(
         query=query,
@@ -126,6 +127,7 @@ def _planned(
         is_materialized=file.is_materialized,
         data_freshness_seconds=file.data_freshness_seconds,
         sync_frequency=file.sync_frequency,
+        bucket_overrides=file.bucket_overrides,
     )
 
 
@@ -160,6 +162,7 @@ def _is_as_defined(endpoint: Endpoint, file: DefinitionFile, query: Mapping[str,
         and version.data_freshness_seconds == file.data_freshness_seconds
         and version.is_materialized is file.is_materialized
         and (wish.sync_frequency if wish else None) == file.sync_frequency
+        and version.bucket_overrides == file.bucket_overrides
     )
 
 

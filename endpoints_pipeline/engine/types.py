@@ -52,6 +52,12 @@ def json_type(type_name: str) -> str:
     return _rebuild(type_name, lambda type_: "String" if type_.base_type in _JSON_STRINGS else None)
 
 
+def original_type(column: Column) -> str:
+    """The column's own type; nothing can be cast to Nothing, and NULL and [] look the same in every type."""
+    has_nothing = _rebuild(column.type, lambda type_: _only(type_, "Nothing")) != column.type
+    return storage_type(column) if has_nothing else column.type
+
+
 def structure(columns: Sequence[Column]) -> str:
     """The explicit structure under which stored columns are read back, so that no type loses its name."""
     return ", ".join(f"{identifier(column.name)} {storage_type(column)}" for column in columns)
@@ -67,16 +73,18 @@ def restored_columns(columns: Sequence[Column]) -> str:
     return ", ".join(_restore(column) for column in columns)
 
 
+def original_columns(columns: Sequence[Column]) -> str:
+    """The select list over stored columns that gives the original values, for a query over them."""
+    return ", ".join(_cast(column.name, storage_type(column), original_type(column)) for column in columns)
+
+
 def json_columns(columns: Sequence[Column]) -> str:
     """The select list over a query's own columns, ready to be written as JSON."""
     return ", ".join(_cast(column.name, column.type, json_type(column.type)) for column in columns)
 
 
 def _restore(column: Column) -> str:
-    stored = storage_type(column)
-    # nothing can be cast to Nothing, and NULL and [] look the same in every type
-    original = stored if _rebuild(column.type, lambda type_: _only(type_, "Nothing")) != column.type else column.type
-    return _cast(column.name, stored, json_type(original))
+    return _cast(column.name, storage_type(column), json_type(original_type(column)))
 
 
 def _only(type_: ClickHouseType, base: str) -> str | None:

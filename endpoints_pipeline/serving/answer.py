@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from endpoints_pipeline.catalog.records import Endpoint, Snapshot
+from endpoints_pipeline.catalog.records import Endpoint, Snapshot, Version
 from endpoints_pipeline.engine.rows import JsonRows
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.serving.decision import Decision, Path, Reason
@@ -28,6 +28,22 @@ class Served:
     snapshot_at: datetime | None
     age_seconds: float | None
     target_seconds: int | None
+
+
+def told(version: Version, decision: Decision, *, cached: bool, note: str = "") -> Served:
+    """A decision in words for the caller."""
+    snapshot = decision.snapshot
+    return Served(
+        path=decision.path,
+        reason=decision.reason,
+        detail=decision.detail + note,
+        cached=cached,
+        version=version.version,
+        snapshot_id=snapshot.id if snapshot else None,
+        snapshot_at=snapshot.published_at if snapshot else None,
+        age_seconds=round(decision.age.total_seconds(), 3) if decision.age is not None else None,
+        target_seconds=version.data_freshness_seconds if version.is_materialized else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +94,9 @@ class Answer:
     def has_more(self) -> bool:
         if self.rows is None:
             return False
-        if self.snapshot is not None and self.request.limit is not None:
-            return self.request.offset + self.rows.count < self.snapshot.rows
+        snapshot = self.snapshot
+        if snapshot is not None and snapshot.read_plan is None and self.request.limit is not None:
+            return self.request.offset + self.rows.count < snapshot.rows
         return self.rows.more
 
     @property
@@ -90,18 +107,7 @@ class Answer:
 
     @property
     def served(self) -> Served:
-        version, snapshot = self.endpoint.version, self.decision.snapshot
-        return Served(
-            path=self.decision.path,
-            reason=self.decision.reason,
-            detail=self.decision.detail + self._note(),
-            cached=self.cached,
-            version=version.version,
-            snapshot_id=snapshot.id if snapshot else None,
-            snapshot_at=snapshot.published_at if snapshot else None,
-            age_seconds=round(self.decision.age.total_seconds(), 3) if self.decision.age is not None else None,
-            target_seconds=version.data_freshness_seconds if version.is_materialized else None,
-        )
+        return told(self.endpoint.version, self.decision, cached=self.cached, note=self._note())
 
     def debug(self) -> Mapping[str, Any]:
         """How the answer was made, for callers who ask (contract 1.6)."""

@@ -14,6 +14,7 @@ from endpoints_pipeline.settings import Settings
 from endpoints_pipeline.snapshots.objects import Bucket, make_s3_client
 from endpoints_pipeline.snapshots.read import SnapshotReader
 from endpoints_pipeline.snapshots.refresh import Refresher
+from endpoints_pipeline.snapshots.sources import Sources
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,6 +28,7 @@ class Application:
     engine: Engine
     bucket: Bucket
     reader: SnapshotReader
+    sources: Sources
     runner: Runner
     tracked_runs: TrackedRuns
     refresher: Refresher
@@ -57,7 +59,8 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
     engine = Engine(settings, make_s3_client=lambda: client)
     bucket = Bucket(client, settings.s3_bucket)
     reader = SnapshotReader(engine=engine, bucket=bucket)
-    runner = Runner(settings=settings, catalog=catalog, engine=engine, reader=reader, clock=clock)
+    sources = Sources(catalog=catalog, engine=engine, bucket=bucket)
+    runner = Runner(settings=settings, catalog=catalog, engine=engine, reader=reader, sources=sources, clock=clock)
     return Application(
         settings=settings,
         clock=clock,
@@ -65,6 +68,7 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
         engine=engine,
         bucket=bucket,
         reader=reader,
+        sources=sources,
         runner=runner,
         tracked_runs=TrackedRuns(
             settings=settings, catalog=catalog, engine=engine, bucket=bucket, runner=runner, clock=clock

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery
-from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.errors import InvalidInput, QueryError
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, PERIODS, WORDS
-from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.materialization import BUCKETS
 from endpoints_pipeline.query.variables import Bound
-from endpoints_pipeline.serving.eligibility import require_eligible
-from endpoints_pipeline.serving.source import prepare
+from endpoints_pipeline.serving.eligibility import require_eligible, variables_obstacle
+from endpoints_pipeline.serving.source import Prepared, prepare
 from endpoints_pipeline.serving.variables import definitions, describing, sync_query
+from endpoints_pipeline.snapshots.sources import Sources
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,127}")
 # The keys of a HogQLQuery after the original's model expansion: absent ones are echoed as null (contract 1.16).
@@ -39,7 +39,7 @@ def check_name(name: str) -> str:
 
 
 def check_query(
-    catalog: Catalog, engine: Engine, project_id: int, query: Mapping[str, Any], *, materialized: bool
+    catalog: Catalog, sources: Sources, project_id: int, query: Mapping[str, Any], *, materialized: bool
 ) -> CheckedQuery:
     """Check a query before it is kept: one SELECT over known tables that the engine can describe (contract 2.2, 10.14).
 
@@ -57,22 +57,45 @@ def check_query(
     if not isinstance(sql, str) or not sql.strip():
         raise InvalidInput("Query is empty or invalid.", attr="query")
     synced = sync_query(catalog, project_id, query, sql)
-    columns = _described(engine, sql, describing(definitions(catalog, project_id, synced).values()))
+    defined = definitions(catalog, project_id, synced)
+    prepared = _prepared(sources, project_id, sql, describing(defined.values()))
+    types = {name: one.type for name, one in defined.items()}
+    checked = CheckedQuery(
+        query={**dict.fromkeys(_QUERY_KEYS), **synced},
+        sql=sql,
+        columns=prepared.columns,
+        reads=prepared.reads,
+        variables_obstacle=variables_obstacle(sources, project_id, sql, types),
+    )
     if materialized:
-        require_eligible(sql, columns)
-    expanded = {**dict.fromkeys(_QUERY_KEYS), **synced}
-    return CheckedQuery(query=expanded, sql=sql, columns=columns)
+        require_eligible(checked)
+    return checked
 
 
-def _described(engine: Engine, sql: str, bounds: Mapping[str, Bound]) -> Sequence[Column]:
+def _prepared(sources: Sources, project_id: int, sql: str, bounds: Mapping[str, Bound]) -> Prepared:
     try:
-        return prepare(engine, sql, bounds).columns
+        return prepare(sources, project_id, sql, bounds)
     except InvalidInput:
         raise
     except QueryError as error:
         raise InvalidInput(
             f"Invalid HogQL query: {error}", attr="query", code=error.engine_name or "invalid_input"
         ) from error
+
+
+def check_buckets(overrides: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """``bucket_overrides`` as it is kept: None for none (contract 2.8).
+
+    Raises:
+        InvalidInput: A word that is no bucket (``attr="bucket_overrides"``).
+    """
+    if wrong := {column: bucket for column, bucket in (overrides or {}).items() if bucket not in BUCKETS}:
+        raise InvalidInput(
+            f"Invalid bucket override values: {wrong}. Valid options: {list(BUCKETS)}", attr="bucket_overrides"
+        )
+    if any("\0" in column for column in overrides or ()):
+        raise InvalidInput("Null characters are not allowed.", attr="bucket_overrides")
+    return overrides or None
 
 
 def check_frequency(word: str) -> str:

@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from endpoints_pipeline.catalog import Catalog
-from endpoints_pipeline.catalog.records import Endpoint
+from endpoints_pipeline.catalog.records import Endpoint, Version
 from endpoints_pipeline.clock import Clock
 from endpoints_pipeline.engine import Engine
 from endpoints_pipeline.engine.rows import JsonRows
@@ -35,14 +35,15 @@ from endpoints_pipeline.query.variables import Bound
 from endpoints_pipeline.serving.answer import Answer
 from endpoints_pipeline.serving.cache import CachedResult, ResultCache, cache_key
 from endpoints_pipeline.serving.concurrency import Concurrency
-from endpoints_pipeline.serving.decision import Decision, Path, Reason, decide
+from endpoints_pipeline.serving.decision import Decision, Path, Reason, check_direct, decide
 from endpoints_pipeline.serving.recording import Recorder
 from endpoints_pipeline.serving.request import RunRequest
 from endpoints_pipeline.serving.source import prepare
 from endpoints_pipeline.serving.spool import OpenRows, Spool
-from endpoints_pipeline.serving.variables import definitions, values
+from endpoints_pipeline.serving.variables import Definition, definitions, values
 from endpoints_pipeline.settings import Settings
 from endpoints_pipeline.snapshots.read import SnapshotReader
+from endpoints_pipeline.snapshots.sources import Sources
 
 _log = structlog.get_logger(__name__)
 
@@ -105,12 +106,20 @@ class Runner:
     """Answers runs; safe to share between threads."""
 
     def __init__(
-        self, *, settings: Settings, catalog: Catalog, engine: Engine, reader: SnapshotReader, clock: Clock
+        self,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        engine: Engine,
+        reader: SnapshotReader,
+        sources: Sources,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._engine = engine
         self._reader = reader
+        self._sources = sources
         self._clock = clock
         self._recorder = Recorder(catalog, clock)
         self._cache = ResultCache(settings.cache_memory)
@@ -146,6 +155,13 @@ class Runner:
         except InvalidInput as error:
             self._recorder.rejection(endpoint.id, str(error))
             raise
+
+    def explain(self, project_id: int, name: str, request: RunRequest) -> Plan:
+        """What ``plan`` would choose; nothing is run and nothing is logged. Raises what ``plan`` raises."""
+        endpoint = self._catalog.endpoints.get(project_id, name, request.version)
+        if not endpoint.is_active:
+            raise NotFound(f"Endpoint '{name}' is inactive.")
+        return self._plan(endpoint, request)
 
     def reject(self, project_id: int, name: str, reason: str) -> None:
         """Note in the endpoint's log that a request was refused before it could be planned.
@@ -221,10 +237,15 @@ class Runner:
             raise InvalidInput(f"Version {version.version} is inactive and cannot be executed.")
         if request.filters_override:
             raise InvalidInput("Not allowed for HogQL endpoints. Use variables instead.", attr="filters_override")
-        decision = decide(version, direct=request.refresh.is_direct, now=began)
-        bounds = values(definitions(self._catalog, endpoint.project_id, version.query), request)
+        direct = request.refresh.is_direct
+        if direct:
+            check_direct(version)
+        defined = definitions(self._catalog, endpoint.project_id, version.query)
+        # all of them, on whatever path: a filter that is left out must never give everyone's rows (contract 2.3)
+        bounds = values(defined, request, all_required=version.snapshot is not None)
+        decision = decide(version, direct=direct, now=began, obstacle=self._obstacle(version, defined, bounds))
         if request.limit is not None:
-            self._require_pages(version.sql, bounds)
+            self._require_pages(endpoint.project_id, version.sql, bounds)
         snapshot = decision.snapshot if decision.path is Path.MATERIALIZED else None
         key = cache_key(
             version.id,
@@ -235,9 +256,16 @@ class Runner:
         )
         return Plan(endpoint, request, str(uuid4()), began, decision, bounds, key)
 
-    def _require_pages(self, sql: str, bounds: Mapping[str, Bound]) -> None:
+    def _obstacle(
+        self, version: Version, defined: Mapping[str, Definition], bounds: Mapping[str, Bound]
+    ) -> str | None:
+        if version.snapshot is None:
+            return None
+        return self._reader.obstacle(version.snapshot, bounds, {name: one.type for name, one in defined.items()})
+
+    def _require_pages(self, project_id: int, sql: str, bounds: Mapping[str, Bound]) -> None:
         # the engine's parser decides; a text without the word can be spared the look
-        if "union" in sql.lower() and prepare(self._engine, sql, bounds).is_union:
+        if "union" in sql.lower() and prepare(self._sources, project_id, sql, bounds).is_union:
             raise InvalidInput(
                 "Pagination is not supported for UNION queries. Wrap the UNION in a subquery: "
                 "SELECT * FROM (SELECT … UNION ALL SELECT …)."
@@ -300,25 +328,32 @@ class Runner:
         def open_rows() -> Iterator[Iterator[JsonRows]]:
             with (
                 self._concurrency.slot(plan.endpoint.project_id, Path.MATERIALIZED),
-                self._reader.stream(snapshot, limit=request.limit, offset=request.offset, tag=plan.tag) as blocks,
+                self._reader.stream(
+                    snapshot, plan.bounds, limit=request.limit, offset=request.offset, tag=plan.tag
+                ) as blocks,
             ):
                 yield blocks
 
-        return _Found(self._spool(open_rows), snapshot.columns, plan.decision)
+        columns = snapshot.read_plan.columns if snapshot.read_plan else snapshot.columns
+        return _Found(self._spool(open_rows), columns, plan.decision)
 
     def _from_source(self, plan: Plan) -> _Found:
         request, cap = plan.request, self._settings.inline_max_rows
-        prepared = prepare(self._engine, plan.endpoint.version.sql, plan.bounds)
+        project_id, version = plan.endpoint.project_id, plan.endpoint.version
+        prepared = prepare(self._sources, project_id, version.sql, plan.bounds, saved=version.reads)
+        resolved = self._sources.resolve(project_id, prepared.sql, prepared.parameters, saved=version.reads)
         wanted = cap if request.limit is None else min(request.limit, cap)
         # one row more than wanted tells whether there are more
         page = f"LIMIT {wanted + 1:d} OFFSET {request.offset:d}"
-        sql = f"SELECT {json_columns(prepared.columns)} FROM ({prepared.sql}) {page}"
+        sql = f"SELECT {json_columns(prepared.columns)} FROM ({resolved.sql}) {page}"
 
         @contextmanager
         def open_rows() -> Iterator[Iterator[JsonRows]]:
             with (
                 self._concurrency.slot(plan.endpoint.project_id, Path.INLINE),
-                self._engine.stream(sql, prepared.parameters, tag=plan.tag, limit=wanted) as blocks,
+                self._engine.stream(
+                    sql, resolved.parameters, role=resolved.role, tag=plan.tag, limit=wanted
+                ) as blocks,
             ):
                 yield blocks
 

@@ -93,15 +93,26 @@ def describing(defined: Iterable[Definition]) -> Mapping[str, Bound]:
     }
 
 
-def values(defined: Mapping[str, Definition], request: RunRequest) -> Mapping[str, Bound]:
+def values(
+    defined: Mapping[str, Definition], request: RunRequest, *, all_required: bool = False
+) -> Mapping[str, Bound]:
     """The value of each variable in a run: the caller's, else the query's own.
 
+    Args:
+        defined: The query's variables by code name.
+        request: The run.
+        all_required: The caller must give each of them, and none as null.
+
     Raises:
-        InvalidInput: A name that the query doesn't have, or a value that doesn't fit (``attr="variables"``).
+        InvalidInput: A name that the query doesn't have, one that is missing, or a value that doesn't fit
+            (``attr="variables"``).
     """
     given = {**_overrides(defined, request.variables_override), **_texts(defined, request), **request.variables}
     if unknown := sorted(given.keys() - defined.keys()):
         raise InvalidInput(f"Unknown variable(s): {', '.join(unknown)}", attr="variables")
+    if all_required and (missing := sorted(name for name in defined if given.get(name) is None)):
+        names = ", ".join(f"'{name}'" for name in missing)
+        raise InvalidInput(f"Required variable(s) {names} not provided", attr="variables")
     return {name: bind(name, one.type, given.get(name, one.value)) for name, one in defined.items()}
 
 

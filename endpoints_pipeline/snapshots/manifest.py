@@ -67,6 +67,7 @@ def _manifest(attempt: Attempt, snapshot: Snapshot) -> dict[str, Any]:
         "columns": [
             {"name": column.name, "type": column.type, "stored_as": storage_type(column)} for column in snapshot.columns
         ],
+        "read_plan": snapshot.read_plan.to_json() if snapshot.read_plan else None,
         "parts": [
             {
                 "key": part.key,

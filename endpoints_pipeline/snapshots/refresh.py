@@ -15,7 +15,7 @@ from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import Attempt, Part, Snapshot
 from endpoints_pipeline.clock import Clock
 from endpoints_pipeline.engine import Engine, Statistics
-from endpoints_pipeline.engine.types import stored_columns
+from endpoints_pipeline.engine.types import identifier, stored_columns
 from endpoints_pipeline.errors import (
     EndpointsError,
     QueryError,
@@ -29,7 +29,8 @@ from endpoints_pipeline.snapshots.layout import VersionLayout
 from endpoints_pipeline.snapshots.manifest import write_manifest
 from endpoints_pipeline.snapshots.objects import Bucket
 from endpoints_pipeline.snapshots.read import SnapshotReader
-from endpoints_pipeline.snapshots.storable import require_storable
+from endpoints_pipeline.snapshots.sources import Sources
+from endpoints_pipeline.snapshots.stored_query import StoredQuery, stored_query
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Refresher:
         self._engine = engine
         self._bucket = bucket
         self._reader = SnapshotReader(engine=engine, bucket=bucket)
+        self._sources = Sources(catalog=catalog, engine=engine, bucket=bucket)
         self._clock = clock
 
     def refresh(
@@ -93,17 +95,23 @@ class Refresher:
     def _run(self, attempt: Attempt, on_step: Callable[[str], None]) -> Refreshed:
         layout = VersionLayout(self._settings.s3_prefix, attempt.project_id, attempt.name, attempt.version)
         on_step("describe")
-        canonical = self._engine.canonical(attempt.sql)
-        columns = self._engine.describe(canonical)
-        require_storable(columns)
+        # made anew for each refresh: what the query reads may have changed, and so may we
+        stored = stored_query(
+            self._sources,
+            attempt.project_id,
+            attempt.sql,
+            attempt.variables,
+            attempt.bucket_overrides,
+            saved=attempt.reads,
+        )
         on_step("export")
         export_began = self._clock()
         key = layout.part(attempt.id, 0)
         try:
-            statistics = self._export(attempt, canonical, columns, key)
+            statistics = self._export(attempt, stored, key)
             export_seconds = (self._clock() - export_began).total_seconds()
             on_step("verify")
-            parts = [self._verify(key, columns, statistics.written_rows)]
+            parts = [self._verify(key, stored.columns, statistics.written_rows)]
             engine_version = self._engine.version
             on_step("publish")
         except BaseException:
@@ -111,7 +119,12 @@ class Refresher:
             raise
         try:
             snapshot = self._catalog.refreshes.publish(
-                attempt, columns=columns, parts=parts, engine_version=engine_version, now=self._clock()
+                attempt,
+                columns=stored.columns,
+                parts=parts,
+                engine_version=engine_version,
+                now=self._clock(),
+                read_plan=stored.plan.read if stored.plan else None,
             )
         except RefreshSuperseded:
             # any other failure may come after the commit: then the parts are a snapshot's, and only gc may judge them
@@ -122,22 +135,25 @@ class Refresher:
         return Refreshed(
             attempt=attempt,
             snapshot=snapshot,
-            canonical_sql=canonical,
+            canonical_sql=stored.sql,
             manifest_key=manifest_key,
             statistics=statistics,
             export_seconds=export_seconds,
             total_seconds=(self._clock() - attempt.began_at).total_seconds(),
         )
 
-    def _export(self, attempt: Attempt, canonical: str, columns: Sequence[Column], key: str) -> Statistics:
+    def _export(self, attempt: Attempt, stored: StoredQuery, key: str) -> Statistics:
+        resolved = self._sources.resolve(attempt.project_id, stored.sql, saved=attempt.reads)
+        order = ", ".join(identifier(name) for name in stored.sort_columns)
         statement = (
             "INSERT INTO FUNCTION s3({s3_url:String}, {s3_key:String}, {s3_secret:String}, 'Parquet') "
-            f"SELECT {stored_columns(columns)} FROM ({canonical}) SETTINGS "
+            f"SELECT {stored_columns(stored.columns)} FROM ({resolved.sql}){f' ORDER BY {order}' if order else ''} SETTINGS "
             "output_format_parquet_write_bloom_filter = 0, output_format_parquet_compression_method = 'zstd', "
             f"output_format_parquet_row_group_size = {self._settings.parquet_row_group_rows}, "
             f"max_execution_time = {self._settings.refresh_timeout:g}, max_insert_threads = 1"
         )
         parameters = {
+            **resolved.parameters,
             "s3_url": self._engine.s3.url(self._bucket.name, key),
             "s3_key": self._engine.s3.access_key,
             "s3_secret": self._engine.s3.secret_key,

@@ -9,7 +9,8 @@ from endpoints_pipeline.engine.types import storage_type
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.query.columns import Column
 
-_CANNOT_MATERIALIZE = "Cannot materialize endpoint. Reason: "
+#: Begins the message of each refusal (contract 1.2).
+CANNOT_MATERIALIZE = "Cannot materialize endpoint. Reason: "
 
 
 def require_storable(columns: Sequence[Column]) -> None:
@@ -19,7 +20,7 @@ def require_storable(columns: Sequence[Column]) -> None:
         InvalidInput: It can't (``attr="query"``); the message says why and what to do.
     """
     if reason := materialization_obstacle(columns):
-        raise InvalidInput(f"{_CANNOT_MATERIALIZE}{reason}", attr="query")
+        raise InvalidInput(f"{CANNOT_MATERIALIZE}{reason}", attr="query")
 
 
 def materialization_obstacle(columns: Sequence[Column]) -> str | None:
@@ -31,5 +32,5 @@ def materialization_obstacle(columns: Sequence[Column]) -> str | None:
         try:
             storage_type(column)
         except InvalidInput as error:
-            return str(error).removeprefix(_CANNOT_MATERIALIZE)
+            return str(error).removeprefix(CANNOT_MATERIALIZE)
     return None

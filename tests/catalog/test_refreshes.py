@@ -17,6 +17,7 @@ from endpoints_pipeline.catalog.records import Attempt, Materialization, Part, R
 from endpoints_pipeline.catalog.tables import PartRow, SnapshotRow
 from endpoints_pipeline.errors import InvalidInput, NotFound, RefreshSuperseded
 from endpoints_pipeline.query.columns import Column
+from endpoints_pipeline.query.lineage import Reads
 from tests.catalog.builders import COLUMNS, PROJECT, at_once, checked, materialized, new, parts, publish, refresh
 from tests.fixtures.catalog import FakeClock
 
@@ -198,6 +199,7 @@ class TestBegin:
             sql="SELECT 1 AS n",
             variables={},
             bucket_overrides={},
+            reads=Reads(),
             query_hash=query_hash("SELECT 1 AS n"),
             expected_snapshot_id=None,
             began_at=clock(),

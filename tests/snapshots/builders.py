@@ -24,7 +24,7 @@ STEPS = ("describe", "export", "verify", "publish", "manifest")
 
 def checked(application: Application, sql: str, *, materialized: bool = True) -> CheckedQuery:
     query = {"kind": "HogQLQuery", "query": sql}
-    return check_query(application.catalog, application.engine, PROJECT, query, materialized=materialized)
+    return check_query(application.catalog, application.sources, PROJECT, query, materialized=materialized)
 
 
 def create(application: Application, sql: str, name: str = NAME, **fields: Any) -> Endpoint:
