@@ -125,6 +125,12 @@ class CatalogUnavailable(CatalogError):
     transient = True
 
 
+class SourceNotReady(EndpointsError):
+    """An endpoint that the query reads by its name has no snapshot yet."""
+
+    transient = True
+
+
 class SnapshotInvalid(EndpointsError):
     """A written snapshot failed verification and was not published."""
 

@@ -26,6 +26,7 @@ from endpoints_pipeline.errors import EndpointsError, EngineError, InvalidInput,
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.functions import EngineFunction, Functions
 from endpoints_pipeline.query.guard import Surroundings, Tree, check_tree, is_union
+from endpoints_pipeline.query.lineage import Mention, Reads, mentions, reads
 from endpoints_pipeline.query.naming import with_names
 from endpoints_pipeline.settings import Settings
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 Parameters = Mapping[str, Any]
+#: Which names that a query mentions are endpoints', told the tables there are.
+FindEndpoints = Callable[[Sequence[Mention], Collection[str]], Collection[str]]
 
 # The tree is of the text that will run, not of the one that came in: printing smuggles nothing past the guard.
 _PARSE = (
@@ -48,10 +51,19 @@ _PARSE_SCOPE = ": In scope WITH formatQueryFromJSON"
 
 @dataclass(frozen=True, slots=True)
 class GuardedQuery:
-    """A query that the guard has passed, in its canonical text; ``is_union``: its outermost level is many SELECTs."""
+    """A query that the guard has passed.
+
+    Attributes:
+        sql: Its canonical text.
+        is_union: Its outermost level is many SELECTs.
+        tree: The text's syntax tree; not to be changed.
+        reads: The tables and endpoints that it names.
+    """
 
     sql: str
     is_union: bool
+    tree: Tree
+    reads: Reads
 
 
 class _LeftEarly(Exception):
@@ -117,7 +129,9 @@ class Engine:
         """The text of ``guard``, for a query without parameters."""
         return self.guard(sql).sql
 
-    def guard(self, sql: str, parameters: Collection[str] = ()) -> GuardedQuery:
+    def guard(
+        self, sql: str, parameters: Collection[str] = (), *, find_endpoints: FindEndpoints = lambda _found, _tables: ()
+    ) -> GuardedQuery:
         """The guarded, canonical text of a query: the only form in which people's SQL is run.
 
         Columns whose names would show a parameter's value have aliases in it (``query.naming``).
@@ -125,6 +139,7 @@ class Engine:
         Args:
             sql: The text, its variables already ``parameterized``.
             parameters: The names of the engine's parameters that it may have (``var_country``).
+            find_endpoints: Asked which of the names that it reads are endpoints', and told the tables there are.
 
         Raises:
             InvalidInput: The text isn't one SELECT over allowed tables and functions (``attr="query"``).
@@ -136,8 +151,11 @@ class Engine:
                 canonical, tree = self._parse(*self._print([tree]))
         except RecursionError:
             raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None
-        check_tree(tree, Surroundings(self.tables(), self._table_functions, self._functions), parameters)
-        return GuardedQuery(canonical, is_union(tree))
+        tables, mentioned = self.tables(), mentions(tree)
+        endpoints = find_endpoints(mentioned, tables)
+        check_tree(tree, Surroundings(tables, self._table_functions, self._functions, endpoints), parameters)
+        default = "" if all(mention.is_bare for mention in mentioned) else self._default_database
+        return GuardedQuery(canonical, is_union(tree), tree, reads(mentioned, tables, endpoints, default))
 
     def parse(self, sql: str) -> dict[str, Any]:
         """The syntax tree of a text.
@@ -168,13 +186,15 @@ class Engine:
     def _print(self, trees: Sequence[Tree]) -> Sequence[str]:
         return [text for (text,) in self.query(_PRINT, {"trees": [json.dumps(tree) for tree in trees]})]
 
-    def describe(self, canonical: str, parameters: Parameters | None = None) -> tuple[Column, ...]:
+    def describe(
+        self, canonical: str, parameters: Parameters | None = None, *, role: Role = Role.READER
+    ) -> tuple[Column, ...]:
         """The columns of a canonical query, without running it; types may depend on its parameters.
 
         Raises:
             QueryError: Names, types or values of the query don't fit.
         """
-        with translated_errors(self._secrets), self._handles.borrow(Role.READER) as handle:
+        with translated_errors(self._secrets), self._handles.borrow(role) as handle:
             described = handle.query(
                 f"DESCRIBE TABLE ({canonical})", parameters=_bound(canonical, parameters)
             ).result_rows
@@ -303,6 +323,11 @@ class Engine:
             _log.warning("a query could not be killed", tag=tag, error=str(error))
 
     @cached_property
+    def _default_database(self) -> str:
+        """The one that bare names of tables mean."""
+        return DATABASE if self._embedded else str(self._scalar("SELECT currentDatabase()"))
+
+    @cached_property
     def _table_functions(self) -> frozenset[str]:
         return frozenset(str(row[0]) for row in self.query("SELECT name FROM system.table_functions"))
 
@@ -348,13 +373,11 @@ def _role_settings(settings: Settings) -> dict[Role, dict[str, Any]]:
     # chDB takes `1 + 1` for `SELECT 1 + 1`, a server doesn't
     common = {"max_memory_usage": settings.query_max_memory, "implicit_select": 0, **types, **s3}
     reading = {"max_execution_time": settings.query_timeout, "input_format_parquet_preserve_order": 1, **rows.SETTINGS}
-    return {
-        Role.READER: {
-            **common,
-            **reading,
-            "max_rows_to_read": settings.query_max_rows_to_read,
-            # a stream holds some twenty blocks at a time, as rows and as their JSON; the default is 65,409 rows
-            "max_block_size": 16_384,
-        },
-        Role.WRITER: {**common, **reading},
+    reader = {
+        **common,
+        **reading,
+        "max_rows_to_read": settings.query_max_rows_to_read,
+        # a stream holds some twenty blocks at a time, as rows and as their JSON; the default is 65,409 rows
+        "max_block_size": 16_384,
     }
+    return {Role.READER: reader, Role.SNAPSHOT_READER: reader, Role.WRITER: {**common, **reading}}

@@ -32,12 +32,18 @@ _USAGE = (
 class Role(Enum):
     """What a handle may do.
 
-    A READER runs people's SQL and can't write, change settings or reach files (``readonly=1``). A WRITER runs only text
-    of ours around SQL that the guard has passed.
+    A READER runs people's SQL and can't write, change settings or reach files (``readonly=1``). A SNAPSHOT_READER may
+    also call ``s3()``: it can't change a table or the engine, but could write by a table function (``readonly=2``), so
+    it runs only SELECTs that the guard has passed, with snapshots put in by us. A WRITER runs only text of ours around
+    SQL that the guard has passed.
     """
 
     READER = "reader"
+    SNAPSHOT_READER = "snapshot_reader"
     WRITER = "writer"
+
+
+_READ_ONLY = {Role.READER: 1, Role.SNAPSHOT_READER: 2}
 
 
 class HandlePool:
@@ -148,7 +154,7 @@ class HandlePool:
             interface=None if parts.scheme == "clickhouse" else parts.scheme,
             settings={
                 **settings,
-                **({"readonly": 1} if role is Role.READER else {}),
+                **({"readonly": _READ_ONLY[role]} if role in _READ_ONLY else {}),
                 # or a query that fails half-way would end its rows with the text of the error, under status 200
                 "wait_end_of_query": 1,
             },
@@ -170,8 +176,8 @@ class HandlePool:
         try:
             for name, value in settings.items():
                 handle.command(f"SET {name} = {value!r}")
-            if role is Role.READER:
-                handle.command("SET readonly = 1")  # last: it forbids every further SET, its own undoing too
+            if role in _READ_ONLY:  # last: it forbids its own undoing and, for a READER, every further SET
+                handle.command(f"SET readonly = {_READ_ONLY[role]}")
         except BaseException:
             handle.close()
             raise

@@ -32,6 +32,13 @@ _NAMES = frozenset(
     version visiblewidth
     """.split()
 )
+#: What the parser makes of ``x IN y``, in lower case; ``y`` may be a table's name.
+IN_FUNCTIONS = frozenset(
+    f"{prefix}{name}{suffix}"
+    for prefix in ("", "global")
+    for name in ("in", "notin", "nullin", "notnullin")
+    for suffix in ("", "ignoreset")
+)
 # Words of the grammar that the parser writes as functions.
 _SYNTAX = frozenset(["exists", "grouping", "lambda", "untuple"])
 _COMBINATORS = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from endpoints_pipeline.errors import InvalidInput
-from endpoints_pipeline.query.functions import Functions
+from endpoints_pipeline.query.functions import IN_FUNCTIONS, Functions
 from endpoints_pipeline.query.structure import is_plain_structure
 from endpoints_pipeline.query.variables import PARAMETER_TYPES
 
@@ -36,23 +36,18 @@ _CLAUSES = {"settings": "SETTINGS", "format_ast": "FORMAT", "out_file": "INTO OU
 TABLE_FUNCTIONS = frozenset(
     ["generateseries", "generate_series", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "values", "view"]
 )
-_IN_FUNCTIONS = frozenset(
-    f"{prefix}{name}{suffix}"
-    for prefix in ("", "global")
-    for name in ("in", "notin", "nullin", "notnullin")
-    for suffix in ("", "ignoreset")
-)
 # Functions that take a function for their first argument, by its bare name too: ``arrayMap(upper, names)``.
 _HIGHER_ORDER_FAMILIES = ("array", "map")
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a query may name: tables as ``name`` or ``database.name``, and what the engine has for functions."""
+    """What a query may name: tables as ``name`` or ``database.name``, what the engine has for functions, endpoints."""
 
     tables: Collection[str]
     table_functions: Collection[str]
     functions: Functions
+    endpoints: Collection[str] = ()
 
 
 def check_tree(tree: Tree, surroundings: Surroundings, parameters: Collection[str] = ()) -> None:
@@ -101,6 +96,7 @@ class _Guard:
         self._nodes = nodes
         self._parameters = parameters
         self._tables = surroundings.tables
+        self._endpoints = surroundings.endpoints
         self._functions = surroundings.functions
         self._table_functions = {name.lower() for name in surroundings.table_functions}
         self._local_tables = {str(node["name"]) for node in nodes if node["type"] == "WithElement"}
@@ -142,10 +138,14 @@ class _Guard:
     def _check_table(self, node: Tree) -> None:
         parts = _parts(node)
         name = ".".join(parts)
-        if not any("." in part for part in parts) and (name in self._local_tables or name in self._tables):
+        known = (self._local_tables, self._tables, self._endpoints)
+        if not any("." in part for part in parts) and any(name in names for names in known):
             return
-        known = ", ".join(sorted(table for table in self._tables if "." not in table)[:20]) or "none"
-        raise _refused(f"Unknown table '{name}'. Known tables: {known}", "UNKNOWN_TABLE")
+        tables = ", ".join(sorted(table for table in self._tables if "." not in table)[:20]) or "none"
+        raise _refused(
+            f"Unknown table '{name}'. Known tables: {tables}. A materialized endpoint can be read by its name, too",
+            "UNKNOWN_TABLE",
+        )
 
     def _check_table_function(self, node: Tree) -> None:
         name = str(node["name"])
@@ -173,7 +173,7 @@ class _Guard:
     def _check_arguments(self, node: Tree) -> None:
         name = str(node["name"]).lower()
         arguments = _arguments(node)
-        if name in _IN_FUNCTIONS and len(arguments) == 2:
+        if name in IN_FUNCTIONS and len(arguments) == 2:
             self._check_set(arguments[1])
         if name.startswith(_HIGHER_ORDER_FAMILIES) and arguments and arguments[0].get("type") == "Identifier":
             parts = _parts(arguments[0])

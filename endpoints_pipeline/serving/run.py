@@ -245,7 +245,7 @@ class Runner:
         bounds = values(defined, request, all_required=version.snapshot is not None)
         decision = decide(version, direct=direct, now=began, obstacle=self._obstacle(version, defined, bounds))
         if request.limit is not None:
-            self._require_pages(endpoint.project_id, version.sql, bounds)
+            self._require_pages(endpoint.project_id, version, bounds)
         snapshot = decision.snapshot if decision.path is Path.MATERIALIZED else None
         key = cache_key(
             version.id,
@@ -256,16 +256,17 @@ class Runner:
         )
         return Plan(endpoint, request, str(uuid4()), began, decision, bounds, key)
 
-    def _obstacle(
-        self, version: Version, defined: Mapping[str, Definition], bounds: Mapping[str, Bound]
-    ) -> str | None:
+    def _obstacle(self, version: Version, defined: Mapping[str, Definition], bounds: Mapping[str, Bound]) -> str | None:
         if version.snapshot is None:
             return None
         return self._reader.obstacle(version.snapshot, bounds, {name: one.type for name, one in defined.items()})
 
-    def _require_pages(self, project_id: int, sql: str, bounds: Mapping[str, Bound]) -> None:
+    def _require_pages(self, project_id: int, version: Version, bounds: Mapping[str, Bound]) -> None:
         # the engine's parser decides; a text without the word can be spared the look
-        if "union" in sql.lower() and prepare(self._sources, project_id, sql, bounds).is_union:
+        sql = version.sql
+        if "union" not in sql.lower():
+            return
+        if prepare(self._sources, project_id, sql, bounds, saved=version.reads).is_union:
             raise InvalidInput(
                 "Pagination is not supported for UNION queries. Wrap the UNION in a subquery: "
                 "SELECT * FROM (SELECT … UNION ALL SELECT …)."
@@ -351,9 +352,7 @@ class Runner:
         def open_rows() -> Iterator[Iterator[JsonRows]]:
             with (
                 self._concurrency.slot(plan.endpoint.project_id, Path.INLINE),
-                self._engine.stream(
-                    sql, resolved.parameters, role=resolved.role, tag=plan.tag, limit=wanted
-                ) as blocks,
+                self._engine.stream(sql, resolved.parameters, role=resolved.role, tag=plan.tag, limit=wanted) as blocks,
             ):
                 yield blocks
 
