@@ -22,8 +22,10 @@ BUCKETS = {
     "month": "toStartOfMonth",
 }
 DEFAULT_BUCKET = "day"
+# In other years moments are stored as they are: near the ends of a type's range a function may give a later moment (for
+# 1970-01-01 01:00 in Berlin toStartOfDay gives 1970-01-02), and the row would be on the wrong side of a value.
+_FIRST_YEAR, _LAST_YEAR = 1972, 2105
 _WIDER_THAN_A_DAY = ("week", "month")
-_GIVES_DATE = ("toStartOfWeek", "toStartOfMonth")
 _MOMENT = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?((Date|Date32|DateTime|DateTime64)(?:\((.*?)\))?)\)*$")
 
 
@@ -47,28 +49,32 @@ class Bucket:
 
     def of(self, column: Node) -> Node:
         """The expression for the begin of the bucket that a column's value lies in."""
-        begin = function(self.function, column)
-        if self._moment[2] == "DateTime" and self.function not in _GIVES_DATE and "LowCardinality" not in self.type:
-            return begin
-        if self._moment[2] in ("Date32", "DateTime64"):
-            # beyond these years the function gives another year
-            year = function("toYear", column)
-            after, before = (
-                function("greaterOrEquals", year, number(1971)),
-                function("lessOrEquals", year, number(2105)),
-            )
-            within = function("and", after, before)
-            begin = function("if", within, begin, column)
-        return function("CAST", begin, text(self.type))
+        year = function("toYear", column)
+        within = function(
+            "and",
+            function("greaterOrEquals", year, number(_FIRST_YEAR)),
+            function("lessOrEquals", year, number(_LAST_YEAR)),
+        )
+        begin = function("CAST", function(self.function, column), text(self.type))
+        rounded = function("if", within, begin, column)
+        return function("CAST", rounded, text(self.type)) if "LowCardinality" in self.type else rounded
 
     def is_exact(self, predicate: Predicate) -> Node:
         """The expression, over the variable alone, that holds if no bucket is cut in two by the variable's value."""
-        given = function("CAST", predicate.bound, text(self._moment[1]))
+        moment = text(self._moment[1])
+        given = function("CAST", predicate.bound, moment)
         end = given
         if predicate.operator in ("greater", "lessOrEquals"):  # the bucket must end with the given moment
-            end = function("CAST", function("plus", given, self._smallest_step()), text(self._moment[1]))
-        alone = Bucket(self.function, self._moment[1])
-        return function("and", function("equals", given, predicate.bound), function("equals", alone.of(end), end))
+            end = function("CAST", function("plus", given, self._smallest_step()), moment)
+        begin = function("CAST", function(self.function, end), moment)
+        year = function("toYear", end)
+        uncut = function(
+            "or",
+            function("equals", begin, end),
+            function("less", year, number(_FIRST_YEAR - 1)),  # a bucket may begin in the year before
+            function("greater", year, number(_LAST_YEAR)),
+        )
+        return function("and", function("equals", given, predicate.bound), uncut)
 
     def _smallest_step(self) -> Node:
         match self._moment[2]:

@@ -57,7 +57,7 @@ def _put(tree: Node, element: Node, name: str) -> None:
     if len(places) != 1 or others or any(id(places[0]) == id(node) for node in nodes(element)):
         if any(_in_expression(tree, place) for place in places):
             raise Ineligible(SCALAR_SUBQUERY)
-        raise Ineligible(f"{NESTED_SUBQUERY}: the CTE '{name}' is read more than once.")
+        raise Ineligible(f"{NESTED_SUBQUERY}: the CTE '{name}' is read more than once, or by IN.")
     [place] = places
     table = place.pop("database_and_table_name")
     if set(place) - {"type"}:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from endpoints_pipeline.query.materialization.buckets import Bucket
 from endpoints_pipeline.query.materialization.predicate import Predicate
-from endpoints_pipeline.query.materialization.trees import Node, conjunction
+from endpoints_pipeline.query.materialization.trees import Node, conjunction, function
 
 #: The name under which a read finds the stored rows.
 SNAPSHOT = "snapshot"
@@ -33,7 +34,7 @@ class Layout:
     read: The SELECT over them, without WHERE.
     columns: The stored column of each predicate, by its column's fingerprint.
     predicates: The conditions of the read, over stored columns.
-    buckets: By column's fingerprint, what its stored column was rounded down with, and its type.
+    buckets: By column's fingerprint, what its stored column was rounded down with.
     aggregates: By expression, with what it is put together.
     """
 
@@ -41,13 +42,20 @@ class Layout:
     read: Node
     columns: Mapping[str, str]
     predicates: tuple[Predicate, ...]
-    buckets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    buckets: Mapping[str, Bucket] = field(default_factory=dict)
     aggregates: tuple[tuple[Node, str | None], ...] = ()
 
-    def filtered_read(self) -> Node:
-        """The read with its conditions on the variables."""
-        where = conjunction([one.condition for one in self.predicates])
+    def filtered_read(self, types: Mapping[str, str]) -> Node:
+        """The read with its conditions on the variables; ``types`` are those of the stored columns."""
+        where = conjunction([_condition(one, types[str(one.column["name"])]) for one in self.predicates])
         return {**self.read, "where": where}
+
+
+def _condition(one: Predicate, column_type: str) -> Node:
+    if "Enum" not in column_type:
+        return one.condition
+    # the engine's reader of Parquet fails for a text that isn't one of an enum's names, instead of finding no row
+    return one.condition_over(function("identity", one.column))
 
 
 def snapshot_tables() -> Node:

@@ -84,7 +84,7 @@ def lift(select: Node, grammar: Grammar, with_elements: Sequence[Node] = (), ori
             lifted.hidden += found.hidden
             lifted.exact += found.exact
     if lifted.predicates:
-        _check_filter(select)
+        _check_filter(select, grammar)
     if lifted.hidden:
         _hide(select, lifted.hidden)
     return lifted
@@ -92,9 +92,7 @@ def lift(select: Node, grammar: Grammar, with_elements: Sequence[Node] = (), ori
 
 def is_grouped(select: Node, grammar: Grammar) -> bool:
     """True if the SELECT's rows are groups of rows, or all rows in one."""
-    return bool(
-        select.get("group_by") or select.get("group_by_all") or select.get("having") or aggregates(select, grammar)
-    )
+    return bool(select.get("group_by") or select.get("group_by_all") or aggregates(select, grammar))
 
 
 def aggregates(select: Node, grammar: Grammar) -> list[Node]:
@@ -135,10 +133,12 @@ def _check_joins(select: Node) -> None:
             raise Ineligible(JOINS)
 
 
-def _check_filter(select: Node) -> None:
+def _check_filter(select: Node, grammar: Grammar) -> None:
     """What is computed over all rows of a SELECT, whichever of them the variables leave."""
     if select.get("qualify") or select.get("window"):
         raise Ineligible(WINDOWS)
+    if select.get("having") and not is_grouped(select, grammar):
+        raise Ineligible("HAVING without GROUP BY and aggregates filters rows: write WHERE.")
     for node in functions_in(clauses(select)):
         if node.get("is_window_function"):
             raise Ineligible(WINDOWS)

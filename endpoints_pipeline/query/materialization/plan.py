@@ -16,7 +16,7 @@ from endpoints_pipeline.query.materialization.buckets import DEFAULT_BUCKET, Buc
 from endpoints_pipeline.query.materialization.common_tables import inline_with
 from endpoints_pipeline.query.materialization.layout import SNAPSHOT, Layout, Reaggregation
 from endpoints_pipeline.query.materialization.lifting import Lifted, is_grouped, lift
-from endpoints_pipeline.query.materialization.predicate import RANGES, Predicate
+from endpoints_pipeline.query.materialization.predicate import RANGES, Predicate, is_random
 from endpoints_pipeline.query.materialization.read import BucketedColumn, ReadPlan
 from endpoints_pipeline.query.materialization.refusal import Ineligible, Refused
 from endpoints_pipeline.query.materialization.rows import rows_layout
@@ -118,12 +118,15 @@ class _Planner:
         inline_with(self._tree)
         select = self._outermost()
         lifted = lift(select, self._grammar)
-        self._check_locations(lifted)
+        self._check_locations(select, lifted)
         columns = tuple(self._grammar.describe(self._printed(select)))
         layout = self._layout(select, lifted, columns)
         stored_sql = self._printed(layout.stored)
         stored = tuple(self._grammar.describe(stored_sql))
-        self._prove(layout, lifted, columns, stored, stored_sql)
+        types = {column.name: column.type for column in stored}
+        if len(types) < len(stored):
+            raise Ineligible("The result has two columns of one name. Name each of them apart with AS.")
+        self._prove(layout, lifted, columns, types, stored_sql)
         given = {column.name for column in columns} if not layout.aggregates and not layout.read.get("group_by") else ()
         pairs, boundary = self._ranges(layout)
         return Plan(
@@ -132,7 +135,7 @@ class _Planner:
             sort_columns=_sorted_by(layout),
             hidden_columns=tuple(column.name for column in stored if column.name not in given),
             read=ReadPlan(
-                execution_sql=with_placeholders(self._printed(layout.filtered_read())),
+                execution_sql=with_placeholders(self._printed(layout.filtered_read(types))),
                 columns=columns,
                 variables={name: self._variables[name] for name in self._names},
                 boundary_sql=boundary,
@@ -150,6 +153,10 @@ class _Planner:
         for node in nodes(self._tree):
             if node["type"] == "SelectQuery" and variables_in(node.get("having")):
                 raise Ineligible(refusal.HAVING)
+            if node["type"] == "Function" and is_random(str(node["name"])):
+                raise Ineligible(f"{node['name']} gives other values at each call, so no snapshot has a run's rows.")
+            if node["type"] == "ColumnsReplaceTransformer":
+                raise Ineligible("REPLACE is not supported in a query with variables; write the columns out.")
             for key in ("name", "alias"):
                 if node["type"] != "QueryParameter" and str(node.get(key, "")).startswith(_RESERVED):
                     raise Ineligible(f"The name '{node[key]}' is kept for columns of the snapshot; rename.")
@@ -167,7 +174,7 @@ class _Planner:
             "tables": table_of(query, "union_all"),
         }
 
-    def _check_locations(self, lifted: Lifted) -> None:
+    def _check_locations(self, select: Node, lifted: Lifted) -> None:
         found = {one.variable for one in lifted.predicates}
         for name in self._names:
             origins = {one.origin for one in lifted.predicates if one.variable == name}
@@ -177,11 +184,10 @@ class _Planner:
                 raise Ineligible(f"{refusal.MANY_CTES}: {name}. Give each of them a variable of its own.")
         if missing := sorted(set(self._names) - found):
             raise Ineligible(f"{refusal.NOT_IN_WHERE}: {', '.join(missing)}")
+        if elsewhere := sorted(variables_in(select)):
+            raise Ineligible(f"{refusal.NOT_IN_WHERE} alone: {', '.join(elsewhere)}")
 
     def _layout(self, select: Node, lifted: Lifted, columns: Sequence[Column]) -> Layout:
-        if variables_in(select):
-            # a variable may be used in WHERE, and elsewhere too
-            raise Ineligible(f"{refusal.NOT_IN_WHERE} alone: {', '.join(sorted(variables_in(select)))}")
         if not is_grouped(select, self._grammar):
             return rows_layout(select, lifted.predicates, columns, grouped=False)
         aliases = Aliases(select)
@@ -219,14 +225,13 @@ class _Planner:
         return found
 
     def _prove(
-        self, layout: Layout, lifted: Lifted, columns: Sequence[Column], stored: Sequence[Column], stored_sql: str
+        self, layout: Layout, lifted: Lifted, columns: Sequence[Column], types: Mapping[str, str], stored_sql: str
     ) -> None:
         """The engine itself must see the direct query's columns in the read; a mistake here would be a wrong answer."""
-        types = {column.name: column.type for column in stored}
-        if len(types) < len(stored):
-            raise Ineligible("The result has two columns of one name. Name each of them apart with AS.")
         for one in layout.predicates:
             name = str(one.column["name"])
+            if name not in types:
+                raise Ineligible(f"{refusal.BAD_USAGE} What {one.variable} is compared with could not be kept.")
             if name in lifted.exact and not self._is_exact(one, types[name]):
                 raise refusal.not_reaggregated(
                     "DISTINCT or GROUP BY", f"a {types[name]} in a CTE, subquery or UNION may equal more than one value"
@@ -240,7 +245,7 @@ class _Planner:
         for one in layout.predicates:
             if one.operator in RANGES:
                 by_column.setdefault(str(one.column["name"]), []).append(one)
-        buckets = {layout.columns[key]: Bucket(*made) for key, made in layout.buckets.items()}
+        buckets = {layout.columns[key]: made for key, made in layout.buckets.items()}
         pairs: list[RangePair] = []
         checks: list[Node] = []
         for name, uses in by_column.items():

@@ -35,8 +35,8 @@ _OTHER_SIGNS = {"notEquals": "!=", "notIn": "NOT IN", "globalIn": "GLOBAL IN", "
 _TURNED = {"greaterOrEquals": "lessOrEquals", "greater": "less", "lessOrEquals": "greaterOrEquals", "less": "greater"}
 RANGES = frozenset(_TURNED)
 SUPPORTED = ", ".join(_SIGNS.values())
-#: Another value at each call, or for each block of rows: a snapshot's would not be a direct query's.
-_UNSTEADY = ("rand", "generateuuid", "generateulid", "generatesnowflake", "generateserial", "fuzz")
+# Another value at each call, or for each block of rows: a snapshot's would not be a direct query's.
+_RANDOM = ("rand", "generateuuid", "generateulid", "generatesnowflake", "generateserial", "fuzz")
 BLOCK_FUNCTIONS = frozenset(
     """
     blocknumber blocksize blockserializedsize neighbor rownumberinallblocks rownumberinblock runningaccumulate
@@ -108,7 +108,7 @@ def predicate(condition: Node, grammar: Grammar, origin: str | None = None) -> P
         raise Ineligible(f"{BAD_USAGE} A condition with a variable can't have a name (AS {condition['alias']}).")
     if condition["type"] == "Function" and condition["name"] == "or":
         return _optional(condition, grammar, origin)
-    if any(node["name"] in ("or", "xor") for node in functions_in(condition)):
+    if any(node["name"] in ("or", "xor") and variables_in(node) for node in functions_in(condition)):
         raise Ineligible(IN_OR)
     name = str(condition.get("name"))
     sides = children(condition, "arguments") if condition["type"] == "Function" else []
@@ -147,8 +147,8 @@ def _check_bound(bound: Node) -> str:
         raise Ineligible(BOTH_SIDES)
     if subqueries_in(bound) or columns_in(bound) or any("alias" in node for node in scope(bound)):
         raise Ineligible(f"{BAD_USAGE} Beside the variable {names[0]} there may be functions and constants only.")
-    if unsteady := next((node for node in functions_in(bound) if is_unsteady(str(node["name"]))), None):
-        raise Ineligible(f"{BAD_USAGE} {unsteady['name']} gives another value at each call.")
+    if unsteady := next((node for node in functions_in(bound) if str(node["name"]).lower() in BLOCK_FUNCTIONS), None):
+        raise Ineligible(f"{BAD_USAGE} {unsteady['name']} gives another value for each block of rows.")
     return names[0]
 
 
@@ -163,7 +163,7 @@ def _check_column(column: Node, variable: str, grammar: Grammar) -> None:
         name = str(node["name"])
         if grammar.is_aggregate(name) or "window_definition" in node or node.get("is_window_function"):
             raise Ineligible(f"{BAD_USAGE} {name} is no column.")
-        if name.lower() in ("arrayjoin", "exists") or is_unsteady(name):
+        if name.lower() in ("arrayjoin", "exists", *BLOCK_FUNCTIONS):
             raise Ineligible(f"{BAD_USAGE} {name} can't be kept for the variable {variable}.")
 
 
@@ -171,5 +171,6 @@ def _own(column: Node) -> list[Node]:
     return [node for node in scope(column) if node["type"] != "ExpressionList"]
 
 
-def is_unsteady(name: str) -> bool:
-    return name.lower().startswith(_UNSTEADY) or name.lower() in BLOCK_FUNCTIONS
+def is_random(name: str) -> bool:
+    """True for a function that gives another value at each call."""
+    return name.lower().startswith(_RANDOM)

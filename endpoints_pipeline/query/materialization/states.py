@@ -80,7 +80,7 @@ class States:
             self._read(types),
             columns,
             tuple(over_stored),
-            {key: (one.function, one.type) for key, one in buckets.items() if columns[key].startswith(HIDDEN_PREFIX)},
+            buckets,
             tuple((one.call, one.merge) for one in self._parts.values()),
         )
 
@@ -134,10 +134,9 @@ class States:
         for one in self._predicates:
             key = fingerprint(one.column)
             if key not in columns:
-                kept = buckets[key].of(one.column) if key in buckets else one.column
-                columns[key] = self._keys.get(fingerprint(kept), f"{HIDDEN_PREFIX}{one.variable}")
-                if columns[key].startswith(HIDDEN_PREFIX):
-                    hidden.append(aliased(kept, columns[key]))
+                columns[key] = self._keys.get(key, f"{HIDDEN_PREFIX}{one.variable}")
+                if key not in self._keys:
+                    hidden.append(aliased(buckets[key].of(one.column) if key in buckets else one.column, columns[key]))
         keys = [aliased(self._key_nodes[key], name) for key, name in self._keys.items()]
         parts = [aliased(column_of(one), one.name) for one in self._parts.values()]
         names = dict.fromkeys([*self._keys.values(), *columns.values()])

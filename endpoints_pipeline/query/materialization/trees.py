@@ -20,7 +20,7 @@ ASTERISKS = (
 )  # fmt: skip
 #: The clauses of a SELECT that hold expressions over what FROM gives.
 CLAUSES = ("with", "select", "where", "prewhere", "group_by", "having", "order_by", "limit_by")
-_SIGNS = ("and", "equals", "greaterOrEquals", "lessOrEquals", "plus")
+_SIGNS = ("and", "or", "equals", "greater", "greaterOrEquals", "less", "lessOrEquals", "plus")
 # How something is written, not what it means.
 _NOTATION = ("alias", "is_operator", "kind", "nulls_direction_was_explicitly_specified")
 
