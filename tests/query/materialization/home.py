@@ -10,6 +10,7 @@ from typing import Any
 from endpoints_pipeline.engine import Engine, Role
 from endpoints_pipeline.engine.types import identifier, storage_type, stored_columns, structure
 from endpoints_pipeline.errors import QueryError
+from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.materialization import Plan, Refused, materializable
 from endpoints_pipeline.query.variables import Bound, VariableType, bind, dummy, parameterized, parameters
 
@@ -44,13 +45,7 @@ class Home:
             f"INSERT INTO FUNCTION file('{path}', 'Parquet') SELECT {stored_columns(columns)} "
             f"FROM ({plan.stored_sql}) SETTINGS output_format_parquet_write_bloom_filter = 0"
         )
-        restored = ", ".join(
-            f"{name} AS {name}"
-            if storage_type(column) == column.type
-            else f"CAST({name}, {_text(column.type)}) AS {name}"
-            for column in columns
-            for name in [identifier(column.name)]
-        )
+        restored = ", ".join(map(_restored, columns))
         return f"SELECT {restored} FROM file('{path}', 'Parquet', {_text(structure(columns))})"
 
     def cut(self, plan: Plan, bounds: Mapping[str, Bound]) -> str | None:
@@ -83,6 +78,14 @@ class Home:
 
     def columns(self, sql: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [(name, type_) for name, type_, *_ in self.engine.query(f"DESCRIBE TABLE ({sql})", values)]
+
+
+def _restored(column: Column) -> str:
+    name = identifier(column.name)
+    # nothing can be cast to Nothing
+    if storage_type(column) == column.type or "Nothing" in column.type:
+        return f"{name} AS {name}"
+    return f"CAST({name}, {_text(column.type)}) AS {name}"
 
 
 def _text(value: str) -> str:
