@@ -31,15 +31,15 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: The rules of ``eligibility.obstacle``, and of activation (contract 1.4), in words.
 CONDITIONS = (
     "The query's kind is HogQLQuery, and its text is one SELECT.",
-    "A variable stands in WHERE, compared with a column or an expression of columns by =, >=, >, <, <=, LIKE, ILIKE, NOT "
-    "LIKE, NOT ILIKE or IN, and its condition is joined to the others by AND. It may be left out by "
-    "{variables.x} = '' OR column = {variables.x}.",
-    "One variable is compared with one column, and stands in one CTE, subquery or the outermost SELECT alone. UNION ALL may "
-    "repeat it in each of its queries.",
-    "What is above a CTE or subquery with a variable filters, lists or groups its rows: no LIMIT inside of it, no LEFT JOIN, "
-    "no window function, no DISTINCT or GROUP BY of it unless the variable is compared by =.",
-    "Aggregates can be put together from those of parts where a variable is compared by anything but =: count, sum, "
-    "min, max, avg, uniq, quantile and the like, not groupArray or any.",
+    "A variable stands in WHERE, compared with a column or an expression of columns by =, >=, >, <, <=, LIKE, ILIKE, "
+    "NOT LIKE, NOT ILIKE or IN, and its condition is joined to the others by AND. A condition that may be left out is "
+    "written {variables.x} = '' OR column = {variables.x}.",
+    "One variable is compared with one column, and stands in one CTE, one subquery or the outermost SELECT alone. UNION "
+    "ALL may repeat it in each of its queries.",
+    "What stands around a CTE or subquery with a variable filters, lists or groups its rows: no LIMIT inside of it, no "
+    "LEFT JOIN, no window function. It may group itself only where its variables are compared by =.",
+    "An aggregate function over rows that are filtered by anything but = can be put together from those of parts: count, "
+    "sum, min, max, avg, uniq, quantile and the like can, groupArray and any can't.",
     "Each column of the result has a name of its own. Name columns apart with AS.",
     "Parquet can hold each column: no AggregateFunction, Dynamic, Object, QBit, Variant or empty Tuple, and no "
     "Geometry inside of another type. Finish aggregates, or convert the column, for example with toString.",

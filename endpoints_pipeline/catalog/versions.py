@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -38,7 +38,7 @@ class CheckedQuery:
     query: Mapping[str, Any]
     sql: str
     columns: Sequence[Column]
-    reads: Reads = Reads()
+    reads: Reads = field(default_factory=Reads)
     variables_obstacle: str | None = None
 
 

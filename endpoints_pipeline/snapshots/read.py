@@ -78,7 +78,9 @@ class SnapshotReader:
             with self._engine.stream(sql, parameters, role=Role.WRITER, tag=tag, limit=limit) as blocks:
                 yield blocks
 
-    def obstacle(self, snapshot: Snapshot, bounds: Mapping[str, Bound], types: Mapping[str, VariableType]) -> str | None:
+    def obstacle(
+        self, snapshot: Snapshot, bounds: Mapping[str, Bound], types: Mapping[str, VariableType]
+    ) -> str | None:
         """Why a snapshot can't answer for these values, in words for the user; None if it can.
 
         Args:

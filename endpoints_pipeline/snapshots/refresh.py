@@ -144,10 +144,11 @@ class Refresher:
 
     def _export(self, attempt: Attempt, stored: StoredQuery, key: str) -> Statistics:
         resolved = self._sources.resolve(attempt.project_id, stored.sql, saved=attempt.reads)
-        order = ", ".join(identifier(name) for name in stored.sort_columns)
+        columns = ", ".join(identifier(name) for name in stored.sort_columns)
+        order_by = f"ORDER BY {columns} " if columns else ""
         statement = (
             "INSERT INTO FUNCTION s3({s3_url:String}, {s3_key:String}, {s3_secret:String}, 'Parquet') "
-            f"SELECT {stored_columns(stored.columns)} FROM ({resolved.sql}){f' ORDER BY {order}' if order else ''} SETTINGS "
+            f"SELECT {stored_columns(stored.columns)} FROM ({resolved.sql}) {order_by}SETTINGS "
             "output_format_parquet_write_bloom_filter = 0, output_format_parquet_compression_method = 'zstd', "
             f"output_format_parquet_row_group_size = {self._settings.parquet_row_group_rows}, "
             f"max_execution_time = {self._settings.refresh_timeout:g}, max_insert_threads = 1"

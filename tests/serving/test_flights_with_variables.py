@@ -101,9 +101,7 @@ def test_a_snapshot_answers_as_the_source_does(
 
 
 @pytest.mark.parametrize("name", ["airport_board", "flights_of_plane", "best_days"])
-def test_pages_are_those_of_the_source(
-    flights: tuple[Application, Mapping[str, DefinitionFile]], name: str
-) -> None:
+def test_pages_are_those_of_the_source(flights: tuple[Application, Mapping[str, DefinitionFile]], name: str) -> None:
     application, _ = flights
     values = VALUES[name][0]
     whole = _run(application, name, values)[2]
