@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from endpoints_pipeline.query.materialization import Plan, Refused, materializab
 from endpoints_pipeline.query.variables import Bound, VariableType, bind, dummy, parameterized, parameters
 
 DATABASE = "materialization"
+#: How many databases beside it have the same tables with other rows.
+TABLES = 12
 
 
 @dataclass
@@ -28,6 +30,17 @@ class Home:
     def run(self, *statements: str) -> None:
         for statement in statements:
             self.engine.query(statement)
+
+    def accepted(self, sql: str, types: Mapping[str, VariableType], buckets: Mapping[str, str] | None = None) -> Plan:
+        plan = self.plan(sql, types, buckets)
+        assert isinstance(plan, Plan), plan.reason
+        return plan
+
+    def refused(self, sql: str, types: Mapping[str, VariableType]) -> str:
+        """The reason."""
+        plan = self.plan(sql, types)
+        assert isinstance(plan, Refused), plan.stored_sql
+        return plan.reason
 
     def plan(
         self, sql: str, types: Mapping[str, VariableType], bucket_overrides: Mapping[str, str] | None = None
@@ -72,12 +85,27 @@ class Home:
         types = {name: bound.type for name, bound in bounds.items()}
         return parameterized(sql, types), parameters(bounds)
 
+    def answers(
+        self,
+        sql: str,
+        types: Mapping[str, VariableType],
+        values: Sequence[Mapping[str, object]],
+        buckets: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """The rows of a read for each of ``values``, each proved equal to the direct query's."""
+        plan = self.accepted(sql, types, buckets)
+        source = self.store(plan)
+        answers = []
+        for given in values:
+            bounds = {name: bind(name, types[name], value) for name, value in given.items()}
+            assert self.cut(plan, bounds) is None
+            answers.append(self.read(plan, source, bounds))
+            assert answers[-1] == self.direct(sql, bounds), (given, plan)
+        return answers
+
     def rows(self, sql: str, values: Mapping[str, Any]) -> str:
         answer = self.engine.json_rows(sql, values, role=Role.WRITER)  # a reader may not use file()
         return answer.data.decode().replace("],[", "],\n[")
-
-    def columns(self, sql: str, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-        return [(name, type_) for name, type_, *_ in self.engine.query(f"DESCRIBE TABLE ({sql})", values)]
 
 
 def _restored(column: Column) -> str:
