@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from endpoints_pipeline.catalog.activities import ENDPOINT_VERSION, Journal, differences
 from endpoints_pipeline.catalog.database import Database
+from endpoints_pipeline.catalog.lineage import refuse_cycle
 from endpoints_pipeline.catalog.mapping import definitions_changed, is_same_json, load_endpoints
 from endpoints_pipeline.catalog.materializations import disable, enable, enabled_versions, request_refresh
 from endpoints_pipeline.catalog.projects import project_row
@@ -99,7 +100,7 @@ class EndpointStore:
 
         Raises:
             NotFound: No such project.
-            InvalidInput: A live endpoint of the project has the name already.
+            InvalidInput: A live endpoint of the project has the name already, or it would come to read itself.
         """
         endpoint = EndpointRow(
             id=str(uuid4()),
@@ -130,6 +131,7 @@ class EndpointStore:
         try:
             with self._database.write() as session:
                 project_row(session, project_id)
+                refuse_cycle(session, project_id, new.name, new.query.reads)
                 session.add(endpoint)
                 session.flush()
                 session.add(version)
@@ -248,6 +250,7 @@ class EndpointStore:
             enabled = enabled_versions(session, endpoint)
             endpoint_before, version_before = _values(endpoint, _ENDPOINT_FIELDS), _values(version, _VERSION_FIELDS)
             if change.query is not None and not is_same_json(change.query.query, version.query):
+                refuse_cycle(session, project_id, name, change.query.reads)
                 version = next_version(endpoint, previous, change.query, by=by, now=now)
                 endpoint.current_version = version.version
                 session.add(version)

@@ -58,7 +58,7 @@ def mentions(tree: Any) -> Sequence[Mention]:
 
     Names of WITH are the query's own where they can be seen: in their SELECT and what is inside of it, but not in their
     own body (``WITH t AS (SELECT * FROM t)`` reads a table ``t``), and, if it is the first SELECT of a UNION, in the
-    others.
+    others. The engine looks a name in the body of another WITH up where that is used; here it counts where it stands.
     """
     found: list[Mention] = []
     stack: list[tuple[Any, frozenset[str], dict[str, Any]]] = [(tree, _NO_NAMES, {})]
@@ -75,10 +75,15 @@ def mentions(tree: Any) -> Sequence[Mention]:
                     stack.append((element, (local | own) - (_hidden_in(value, element) - local), select))
                 stack += [(inner, local | own, select) for key, inner in value.items() if key != "with"]
                 continue
-            case "SelectWithUnionQuery" | "SelectIntersectExceptQuery":
-                local = local | _leading_names(value)
+            case "SelectWithUnionQuery":
+                first, *others = _children(value, "list_of_selects")
+                stack.append((first, local, select))
+                stack += [(other, local | _with_names(first), select) for other in others]
+                continue
             case "TableExpression" if "database_and_table_name" in value:
                 _note(found, value, value["database_and_table_name"], local, select)
+            case "TableExpression" if "table_function" in value:  # view(SELECT …) sees nothing of what is around it
+                local = _NO_NAMES
             case "Function" if str(value["name"]).lower() in IN_FUNCTIONS:
                 arguments = _children(value, "arguments")
                 if len(arguments) == 2 and arguments[1].get("type") in ("Identifier", "TableIdentifier"):
@@ -105,14 +110,6 @@ def _note(found: list[Mention], node: Any, name: Mapping[str, Any], local: froze
 
 def _with_names(select: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(str(one["name"]) for one in _children(select, "with") if one.get("type") == "WithElement")
-
-
-def _leading_names(union: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the first SELECT's WITH, which the others see too."""
-    while union.get("type") in ("SelectWithUnionQuery", "SelectIntersectExceptQuery"):
-        selects = _children(union, "list_of_selects") or union.get("children") or [{}]
-        union = selects[0]
-    return _with_names(union)
 
 
 def _hidden_in(select: Mapping[str, Any], element: Mapping[str, Any]) -> frozenset[str]:
