@@ -29,6 +29,8 @@ NEEDED = {
     f"DELETE {PROJECT}/endpoints/{{name}}": WRITE,
     f"GET {PROJECT}/endpoints/{{name}}/run": READ,
     f"POST {PROJECT}/endpoints/{{name}}/run": READ,
+    f"GET {PROJECT}/endpoints/{{name}}/explain": READ,
+    f"POST {PROJECT}/endpoints/{{name}}/explain": READ,
     f"GET {PROJECT}/endpoints/{{name}}/versions": READ,
     f"GET {PROJECT}/endpoints/{{name}}/versions/{{number}}": READ,
     f"PUT {PROJECT}/endpoints/{{name}}/versions/{{number}}": WRITE,
@@ -61,7 +63,7 @@ ACCOUNT = {
 }
 OPEN = {"GET /livez", "GET /readyz"}
 #: What a project secret key may do.
-RUNS = {route for route in NEEDED if route.endswith("/run") or "/query/" in route}
+RUNS = {route for route in NEEDED if route.endswith(("/run", "/explain")) or "/query/" in route}
 GUARDED = sorted([*NEEDED, *ACCOUNT])
 OF_A_PROJECT = sorted([*NEEDED, f"GET {PROJECT}"])
 

@@ -120,14 +120,6 @@ class TestPublishing:
         assert answer.status_code == 400
         assert answer.json()["detail"].startswith("Invalid HogQL query: Invalid variable placeholder format")
 
-    def test_such_a_query_is_not_materialized_yet(self, api: Caller, who: str) -> None:
-        seen = api.seen("by_name")["materialization"]
-        assert seen["can_materialize"] is False
-        assert seen["reason"].startswith("Variables not supported: ")
-        answer = api.patch("/by_name", {"is_materialized": True})
-        assert answer.status_code == 400
-        assert answer.json()["detail"].startswith("Cannot materialize endpoint. Reason: Variables not supported: ")
-
 
 class TestValues:
     @pytest.mark.parametrize("field", ["variables", "variables_values"])

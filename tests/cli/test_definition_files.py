@@ -119,6 +119,7 @@ def test_the_body_says_everything(write: Write) -> None:
         "description": "Clicks",
         "is_active": True,
         "is_materialized": True,
+        "bucket_overrides": None,
         "sync_frequency": "1hour",
         "data_freshness_seconds": 3600,
     }
@@ -134,8 +135,24 @@ def test_the_body_of_an_endpoint_that_isnt_materialized_has_no_frequency(write: 
         "description": "",
         "is_active": False,
         "is_materialized": False,
+        "bucket_overrides": None,
         "data_freshness_seconds": 86400,
     }
+
+
+def test_buckets_belong_to_a_materialization(write: Write) -> None:
+    wanted = load_one(write(f"{_PLAIN}materialization: {{enabled: true, buckets: {{at: hour}}}}"))
+    unwanted = load_one(write(f"{_PLAIN}materialization: {{enabled: false, buckets: {{at: hour}}}}"))
+
+    assert wanted.to_body()["bucket_overrides"] == {"at": "hour"}
+    assert unwanted.to_body()["bucket_overrides"] is None
+
+
+def test_a_bucket_that_is_none_is_refused_with_its_line(write: Write) -> None:
+    path = write(f"{_PLAIN}materialization:\n  enabled: true\n  buckets: {{at: year}}\n")
+
+    with pytest.raises(InvalidInput, match=r"line \d+: Invalid bucket override values: \{'at': 'year'\}"):
+        load([path])
 
 
 def test_the_body_names_only_freshness_that_the_api_takes(write: Write) -> None:

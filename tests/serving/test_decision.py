@@ -9,7 +9,7 @@ import pytest
 from endpoints_pipeline.catalog.records import Materialization, RefreshStatus, Snapshot, Version
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.query.lineage import Reads
-from endpoints_pipeline.serving.decision import Path, Reason, decide
+from endpoints_pipeline.serving.decision import Path, Reason, check_direct, decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TARGET = 900
@@ -107,8 +107,44 @@ def test_the_path_and_why(
 @pytest.mark.parametrize("materialized", [None, False])
 def test_the_source_of_what_isnt_materialized_can_not_be_asked_for(materialized: bool | None) -> None:
     with pytest.raises(InvalidInput, match="only for materialized endpoints") as refusal:
-        decide(version(materialized=materialized, age=None), direct=True, now=NOW)
+        check_direct(version(materialized=materialized, age=None))
     assert refusal.value.attr == "refresh"
+
+
+def test_the_source_of_what_is_materialized_can_be_asked_for() -> None:
+    check_direct(version(materialized=True, age=None))
+
+
+@pytest.mark.parametrize(
+    ("age", "direct", "path", "reason"),
+    [
+        (0, False, Path.INLINE, Reason.VALUES_NOT_STORED),
+        (TARGET, False, Path.INLINE, Reason.STALE_SNAPSHOT),
+        (0, True, Path.INLINE, Reason.DIRECT_REQUESTED),
+        (None, False, Path.INLINE, Reason.NO_SNAPSHOT_YET),
+    ],
+)
+def test_values_that_the_snapshot_cannot_answer_for(
+    age: float | None, direct: bool, path: Path, reason: Reason
+) -> None:
+    decision = decide(version(materialized=True, age=age), direct=direct, now=NOW, obstacle="Words.")
+    assert (decision.path, decision.reason) == (path, reason)
+    assert (decision.detail == "Words.") is (reason is Reason.VALUES_NOT_STORED)
+
+
+def test_the_steps_end_with_the_first_that_does_not_hold() -> None:
+    every = ["materialized", "has_snapshot", "not_direct", "fresh", "values_stored"]
+    cases = {
+        decide(version(materialized=False, age=None), direct=False, now=NOW).steps: 1,
+        decide(version(materialized=True, age=None), direct=False, now=NOW).steps: 2,
+        decide(version(materialized=True, age=0), direct=True, now=NOW).steps: 3,
+        decide(version(materialized=True, age=TARGET), direct=False, now=NOW).steps: 4,
+        decide(version(materialized=True, age=0), direct=False, now=NOW, obstacle="Words.").steps: 5,
+    }
+    for steps, count in cases.items():
+        assert [step.condition for step in steps] == every[:count]
+        assert [step.holds for step in steps] == [True] * (count - 1) + [False]
+    assert all(step.holds for step in decide(version(materialized=True, age=0), direct=False, now=NOW).steps)
 
 
 def test_a_stale_snapshot_says_how_old_it_is() -> None:

@@ -16,7 +16,7 @@ from tests.snapshots.builders import PROJECT
 
 def check(application: Application, sql: object, *, materialized: bool = False, **fields: Any) -> Any:
     query = {"kind": "HogQLQuery", "query": sql, **fields}
-    return check_query(application.catalog, application.engine, PROJECT, query, materialized=materialized)
+    return check_query(application.catalog, application.sources, PROJECT, query, materialized=materialized)
 
 
 class TestQuery:

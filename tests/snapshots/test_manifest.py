@@ -9,6 +9,8 @@ from datetime import datetime
 import pytest
 
 from endpoints_pipeline.catalog.records import Snapshot
+from endpoints_pipeline.query.materialization import ReadPlan
+from endpoints_pipeline.query.variables import VariableType
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.snapshots.manifest import write_manifest
 from endpoints_pipeline.snapshots.objects import Bucket, PreconditionFailed
@@ -45,6 +47,7 @@ class TestContent:
                 {"name": "noon", "type": "Time", "stored_as": "String"},
                 {"name": "wide", "type": "Nullable(Int128)", "stored_as": "Nullable(Int128)"},
             ],
+            "read_plan": None,
             "parts": [{"key": part.key, "rows": 7, "bytes": part.bytes, "row_groups": 1, "etag": part.etag}],
             "query": SQL,
             "query_hash": attempt.query_hash,
@@ -52,6 +55,19 @@ class TestContent:
             "dagster_run_id": attempt.dagster_run_id,
             "reason": "test",
         }
+
+    def test_it_says_how_a_query_with_variables_is_read(self, application: Application) -> None:
+        application.catalog.variables.create(
+            PROJECT, name="least", type=VariableType.NUMBER, default_value=0, by=None, now=application.clock()
+        )
+        sql = "SELECT id FROM events WHERE amount >= {variables.least} ORDER BY id"
+        endpoint = create(application, sql, name="large")
+        refreshed = refresh(application, endpoint)
+        manifest = read_json(application, refreshed.manifest_key)
+
+        assert [column["name"] for column in manifest["columns"]] == ["id", "__var_least"]
+        assert refreshed.snapshot.read_plan == ReadPlan.from_json(manifest["read_plan"])
+        assert refreshed.snapshot.read_plan is not None
 
     def test_current_points_at_it(self, application: Application, refreshed: Refreshed) -> None:
         snapshot = refreshed.snapshot
