@@ -53,6 +53,18 @@ class TestReading:
             == "SELECT count(*), 1 + 1 FROM events AS e"
         )
 
+    def test_a_tree_is_printed_as_it_was_read(self, engine: Engine) -> None:
+        texts = ["SELECT sum(a) FILTER (WHERE b = {var_x:String}) AS s FROM t", "SELECT 'it''s' UNION ALL SELECT `a b`"]
+        printed = engine.print([engine.parse(text) for text in texts])
+        assert printed[0] == "SELECT sumIf(a, b = {var_x:String}) AS s FROM t"
+        assert engine.print([engine.parse(text) for text in printed]) == printed
+        with pytest.raises(InvalidInput, match=r"^Invalid HogQL query: Syntax error") as caught:
+            engine.parse("SELECT FROM WHERE")
+        assert caught.value.attr == "query"
+
+    def test_aggregate_functions_are_known(self, engine: Engine) -> None:
+        assert [engine.is_aggregate(name) for name in ("uniqIf", "COUNT", "upper", "if")] == [True, True, False, False]
+
     def test_columns_are_described_without_running(self, engine: Engine) -> None:
         sql = "SELECT id, toInt128(1) AS wide, throwIf(materialize(1)) AS never FROM events"
         assert engine.describe(engine.canonical(sql)) == (

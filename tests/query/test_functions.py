@@ -53,6 +53,17 @@ def test_a_name_that_is_no_function_is_neither(name: str) -> None:
     assert not FUNCTIONS.refuses(name)
 
 
+@pytest.mark.parametrize("name", ["sum", "SUM", "sumIf", "anyArrayState", "anyOrNullMerge"])
+def test_aggregate_functions_have_combinators(name: str) -> None:
+    assert FUNCTIONS.is_aggregate(name)
+
+
+@pytest.mark.parametrize("name", ["upper", "anyIf", "sumFile", "nothing", "if", ""])
+def test_other_functions_are_no_aggregates(name: str) -> None:
+    """``anyIf`` is a function of its own here, whatever its name looks like."""
+    assert not FUNCTIONS.is_aggregate(name)
+
+
 def test_the_engines_own_list(embedded_engine: Engine) -> None:
     """What a new release brings shows up here."""
     functions = embedded_engine._functions

@@ -23,6 +23,7 @@ from endpoints_pipeline.query.variables import (
     parameters,
     parse_text,
     placeholders,
+    with_placeholders,
 )
 
 STRING, NUMBER, BOOLEAN = VariableType.STRING, VariableType.NUMBER, VariableType.BOOLEAN
@@ -423,3 +424,17 @@ class TestInTheEngine:
 )
 def test_short_placeholders_are_spelled_out(sql: str, spelled_out: str) -> None:
     assert expanded(sql, ["x", "x_1"]) == spelled_out
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT {variables.x}, {variables.Y_1} FROM t WHERE a IN {variables.x}",
+        "SELECT '{var_x:String}', `{var_x:String}` /* {var_x:String} */, {variables.x}",
+        "SELECT {other:String}, {variables.x}",
+        "SELECT 1",
+    ],
+)
+def test_placeholders_come_back(sql: str) -> None:
+    for type_name in ("String", "Array(Int64)", "Nullable(Float64)"):
+        assert with_placeholders(parameterized(sql, {"x": type_name, "Y_1": "Bool"})) == sql

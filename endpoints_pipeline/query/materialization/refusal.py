@@ -18,8 +18,6 @@ class Ineligible(EndpointsError):
     """Ends the analysis; never leaves this package."""
 
 
-NO_QUERY = "No query string found"
-NOT_PARSED = "Failed to parse query."
 NO_VARIABLES = "No variables found"
 NO_METADATA = "Variable metadata not found"
 HAVING = "Variable used in HAVING clause are not supported: filter in WHERE, before the rows are grouped."
