@@ -134,7 +134,7 @@ class Engine:
     ) -> GuardedQuery:
         """The guarded, canonical text of a query: the only form in which people's SQL is run.
 
-        Columns whose names would show a parameter's value have aliases in it (``query.naming``).
+        Columns whose names would show a parameter's value, or change, have aliases in it (``query.naming``).
 
         Args:
             sql: The text, its variables already ``parameterized``.
@@ -147,7 +147,7 @@ class Engine:
         _check_text(sql)
         try:
             canonical, tree = self._parse(sql)
-            if parameters and with_names(tree, self._print):
+            if with_names(tree, self._print):
                 canonical, tree = self._parse(*self._print([tree]))
         except RecursionError:
             raise InvalidInput("Invalid HogQL query: It is nested too deeply", attr="query") from None

@@ -1,9 +1,10 @@
-"""Names for columns whose names would show a value.
+"""Names for columns whose names would show a value, or change.
 
 The engine names a column without an alias after its expression, and to it a parameter is its value and type:
 ``upper({var_x:String})`` would be called ``upper(_CAST('secret', 'String'))``, and otherwise in each run. So such
 columns get the text of the query for their alias: ``upper({variables.x})``. It can't be taken for another column's
-name, as ``x`` could, since an alias is seen in WHERE too.
+name, as ``x`` could, since an alias is seen in WHERE too. To a subquery the engine gives a number, which is another
+one when the query becomes a subquery itself (``_subquery_2``), so a column with one gets its text, too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NAMEABLE = ("Function", "QueryParameter", "Subquery")
 
 
 def with_names(tree: dict[str, Any], print_all: Callable[[Sequence[Tree]], Sequence[str]]) -> bool:
-    """Give an alias to each column of each SELECT in the tree that has none and whose expression has a parameter.
+    """Give an alias to each column of each SELECT in the tree that has none and needs one.
 
     Args:
         tree: The query's syntax tree; changed in place.
@@ -35,7 +36,7 @@ def with_names(tree: dict[str, Any], print_all: Callable[[Sequence[Tree]], Seque
         for node in nodes(tree)
         if node["type"] == "SelectQuery"
         for column in node.get("select", {}).get("children", [])
-        if column["type"] in _NAMEABLE and not column.get("alias") and _has_parameter(column)
+        if column["type"] in _NAMEABLE and not column.get("alias") and _needs_name(column)
     ]
     if columns:
         texts = print_all([_select(column) for column in columns])
@@ -44,8 +45,8 @@ def with_names(tree: dict[str, Any], print_all: Callable[[Sequence[Tree]], Seque
     return bool(columns)
 
 
-def _has_parameter(column: Tree) -> bool:
-    return any(node["type"] == "QueryParameter" for node in nodes(column))
+def _needs_name(column: Tree) -> bool:
+    return any(node["type"] in ("QueryParameter", "Subquery") for node in nodes(column))
 
 
 def _select(column: Tree) -> Tree:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from threading import Barrier
 
 import pytest
 
 from endpoints_pipeline.catalog import Catalog, open_catalog
 from endpoints_pipeline.catalog.endpoints import CheckedQuery, EndpointChange, NewEndpoint
+from endpoints_pipeline.catalog.lineage import refuse_cycle
 from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.query.lineage import Reads
 from tests.catalog.builders import PROJECT, checked
@@ -40,7 +42,7 @@ def test_an_endpoint_can_not_read_itself(catalog: Catalog, clock: FakeClock) -> 
         save(catalog, clock, "a", "a")
     assert refusal.value.attr == "query"
     assert catalog.endpoints.get(PROJECT, "a").current_version == 1
-    with pytest.raises(InvalidInput, match="b -> b$"):
+    with pytest.raises(InvalidInput, match=r"b -> b$"):
         create(catalog, clock, "b", "b")
 
 
@@ -48,7 +50,7 @@ def test_an_endpoint_can_not_read_itself(catalog: Catalog, clock: FakeClock) -> 
 def test_a_cycle_is_refused_and_shown(catalog: Catalog, clock: FakeClock, length: int) -> None:
     names = [f"e{number}" for number in range(length)]
     create(catalog, clock, names[-1])
-    for reader, read in reversed(list(zip(names, names[1:], strict=False))):
+    for reader, read in reversed(list(pairwise(names))):
         create(catalog, clock, reader, read)
     way = " -> ".join([names[-1], *names])
     with pytest.raises(InvalidInput, match=f": {way}$"):
@@ -60,7 +62,7 @@ def test_the_shortest_way_is_shown(catalog: Catalog, clock: FakeClock) -> None:
     create(catalog, clock, "b", "a")
     create(catalog, clock, "c", "b", "a")
     create(catalog, clock, "d", "c", "b")
-    with pytest.raises(InvalidInput, match=": a -> d -> b -> a$"):
+    with pytest.raises(InvalidInput, match=r": a -> d -> b -> a$"):
         save(catalog, clock, "a", "d")
 
 
@@ -141,15 +143,12 @@ class TestAtOnce:
                 assert sorted(threads.map(making, catalogs, (a, b), (b, a))) == [False, True]
 
     def test_other_saves_of_the_project_do_not_wait(self, postgresql_catalog: Catalog, clock: FakeClock) -> None:
+        """On SQLite, every write waits for the one before."""
         create(postgresql_catalog, clock, "a")
         with postgresql_catalog.database.write() as session:
-            from endpoints_pipeline.catalog.lineage import refuse_cycle
-
             refuse_cycle(session, PROJECT, "b", Reads((), ("a",)))
             create(postgresql_catalog, clock, "c")
             save(postgresql_catalog, clock, "a")
-
-    # SQLite has one writer at a time anyway
 
 
 def test_a_query_without_endpoints_is_not_looked_at(catalog: Catalog, clock: FakeClock) -> None:

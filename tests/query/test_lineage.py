@@ -74,13 +74,12 @@ def test_the_names_of_a_query_mean_what_they_mean_to_the_engine(
     assert ("t" in found(embedded_engine, sql)) == reads_t
     # there is no such table, so the engine fails if the query reads it
     with_u = sql.replace("FROM u", "FROM (SELECT 'a' AS n) AS u")
-    try:
+    if not reads_t:
+        assert embedded_engine.describe(with_u)
+        return
+    with pytest.raises(EngineError) as failure:
         embedded_engine.describe(with_u)
-    except EngineError as error:
-        assert reads_t, error
-        assert error.engine_name in ("UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER")
-    else:
-        assert not reads_t
+    assert failure.value.engine_name in ("UNKNOWN_TABLE", "UNKNOWN_IDENTIFIER")
 
 
 @pytest.mark.parametrize(

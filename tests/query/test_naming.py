@@ -54,6 +54,18 @@ def test_a_name_does_not_hide_a_column(engine: Engine) -> None:
 
 
 def test_queries_without_variables_keep_their_names(engine: Engine) -> None:
-    assert (
-        engine.canonical("SELECT upper(name), (SELECT 1) FROM events") == "SELECT upper(name), (SELECT 1) FROM events"
-    )
+    assert engine.canonical("SELECT upper(name), count() FROM events") == "SELECT upper(name), count() FROM events"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT (SELECT max(id) FROM events)", ["(SELECT max(id) FROM events)"]),
+        ("SELECT 1 IN (SELECT id FROM events), (SELECT 1)", ["1 IN (SELECT id FROM events)", "(SELECT 1)"]),
+        ("SELECT (SELECT 1) + (SELECT 2) AS three", ["three"]),
+        ("SELECT * FROM (SELECT (SELECT 1))", ["(SELECT 1)"]),
+    ],
+)
+def test_a_subquery_keeps_its_name_when_the_query_becomes_one(engine: Engine, sql: str, expected: list[str]) -> None:
+    """The engine's own would be ``_subquery_1``, and ``_subquery_2`` a level deeper."""
+    assert names(engine, sql, {}) == expected
