@@ -201,7 +201,8 @@ class States:
             if node["type"] in SUBQUERIES:
                 raise Ineligible("Scalar subquery beside aggregates is not supported in a query with variables.")
             if node["type"] in ASTERISKS or (node["type"] == "Identifier" and node["name"] not in local):
-                raise Ineligible(f"{node.get('name', '*')} could not be found among the keys of GROUP BY.")
+                name = node.get("name", "*")
+                raise Ineligible(f"'{name}' isn't in an aggregate function, and isn't written as in GROUP BY.")
             return None
 
         return rebuilt(value, replace)

@@ -50,13 +50,17 @@ class Home:
         return materializable(tree, types, self.engine, bucket_overrides)
 
     def store(self, plan: Plan) -> str:
-        """Write what a refresh would; the SELECT that reads it back."""
+        """Write what a refresh would; the SELECT that reads it back.
+
+        With small row groups and Bloom filters, so that there is something for a read to skip by mistake.
+        """
         self.files += 1
         path = self.folder / f"{self.files}.parquet"
         columns = plan.stored_columns
         self.run(
             f"INSERT INTO FUNCTION file('{path}', 'Parquet') SELECT {stored_columns(columns)} "
-            f"FROM ({plan.stored_sql}) SETTINGS output_format_parquet_write_bloom_filter = 0"
+            f"FROM ({plan.stored_sql}) SETTINGS output_format_parquet_write_bloom_filter = 1, "
+            "output_format_parquet_row_group_size = 10"
         )
         restored = ", ".join(map(_restored, columns))
         return f"SELECT {restored} FROM file('{path}', 'Parquet', {_text(structure(columns))})"
