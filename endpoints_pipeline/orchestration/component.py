@@ -18,6 +18,7 @@ from endpoints_pipeline.orchestration.requests_sensor import build_requests_sens
 from endpoints_pipeline.orchestration.resources import process_catalog
 from endpoints_pipeline.orchestration.schedules import build_schedules
 from endpoints_pipeline.orchestration.translator import EndpointsTranslator
+from endpoints_pipeline.orchestration.upstream import build_upstream_sensor
 from endpoints_pipeline.orchestration.watcher import build_watcher_sensor
 from endpoints_pipeline.settings import Settings, load_settings
 
@@ -50,18 +51,24 @@ class EndpointsComponent(dg.StateBackedComponent, dg.Resolvable):
     def build_defs_from_state(self, context: dg.ComponentLoadContext, state_path: Path | None) -> dg.Definitions:
         state = state_file.load(state_path)
         settings = load_settings()
-        assets = self._assets(state, settings)
+        translator = self.get_translator(settings)
+        assets = [_asset(translator, version, settings) for version in state.versions]
         sensors = [
             build_watcher_sensor(state, self.defs_state_config.key, settings),
             build_recorder_sensor(state, settings),
         ]
         if assets:
             sensors.append(build_requests_sensor(state, settings))
-        return dg.Definitions(assets=assets, schedules=build_schedules(state, settings), sensors=sensors)
+        if automated := [spec.key for asset in assets for spec in asset.specs if spec.automation_condition]:
+            sensors.append(build_upstream_sensor(automated, settings))
+        return dg.Definitions(
+            assets=[*assets, *_tables(translator, state)], schedules=build_schedules(state, settings), sensors=sensors
+        )
 
-    def _assets(self, state: state_file.CatalogState, settings: Settings) -> list[dg.AssetsDefinition]:
-        translator = self.get_translator(settings)
-        return [_asset(translator, version, settings) for version in state.versions]
+
+def _tables(translator: EndpointsTranslator, state: state_file.CatalogState) -> list[dg.AssetSpec]:
+    tables = sorted({table for version in state.versions for table in version.reads.tables})
+    return [spec for table in tables if (spec := translator.get_table_spec(table)) is not None]
 
 
 # Dagster evaluates the definitions several times in a process; an asset is built again only when its version changed.

@@ -49,17 +49,59 @@ def newest_slot(version_id: str, sync_frequency: str, tick: datetime, *, spread:
 
 
 def run_requests(
-    keys: Sequence[dg.AssetKey], *, endpoints_per_run: int, run_key: str, reason: str, tags: Mapping[str, str]
+    keys: Sequence[dg.AssetKey],
+    *,
+    upstream: Mapping[dg.AssetKey, Collection[dg.AssetKey]],
+    endpoints_per_run: int,
+    run_key: str,
+    reason: str,
+    tags: Mapping[str, str],
 ) -> Iterator[dg.RunRequest]:
-    """A bounded number of Dagster runs that together refresh ``keys``; the run keys name the assets they stand for."""
-    for start in range(0, len(keys), endpoints_per_run):
-        shard = sorted(keys[start : start + endpoints_per_run])
+    """A bounded number of Dagster runs that together refresh ``keys``; the run keys name the assets they stand for.
+
+    Endpoints that read each other come into one run, which refreshes them in their order, however many they are.
+
+    Args:
+        keys: What to refresh.
+        upstream: By asset, the assets of the endpoints that it reads.
+        endpoints_per_run: How many of the others a run refreshes.
+        run_key: What the run keys begin with.
+        reason: Why, for the runs' tag.
+        tags: The runs' other tags.
+    """
+    for found in _shards(_connected(keys, upstream), endpoints_per_run):
+        shard = sorted(found)
         digest = hashlib.sha256("\n".join(key.to_user_string() for key in shard).encode()).hexdigest()[:16]
         yield dg.RunRequest(
             run_key=f"{run_key}:{digest}",
             asset_selection=shard,
             tags={naming.TAG_REASON: reason, **tags},
         )
+
+
+def _shards(groups: Iterable[Sequence[dg.AssetKey]], size: int) -> Iterator[Sequence[dg.AssetKey]]:
+    shard: list[dg.AssetKey] = []
+    for group in groups:
+        if shard and len(shard) + len(group) > size:
+            yield shard
+            shard = []
+        shard += group
+    if shard:
+        yield shard
+
+
+def _connected(
+    keys: Sequence[dg.AssetKey], upstream: Mapping[dg.AssetKey, Collection[dg.AssetKey]]
+) -> Iterable[Sequence[dg.AssetKey]]:
+    """The keys, those together that read each other, directly or through others of them."""
+    groups: dict[dg.AssetKey, list[dg.AssetKey]] = {key: [key] for key in keys}
+    for key in keys:
+        for read in upstream.get(key, ()):
+            if read in groups and groups[read] is not groups[key]:
+                smaller, larger = sorted((groups[key], groups[read]), key=len)
+                larger += smaller
+                groups |= dict.fromkeys(smaller, larger)
+    return {id(group): group for group in groups.values()}.values()
 
 
 def busy_assets(instance: dg.DagsterInstance) -> Collection[dg.AssetKey]:

@@ -15,6 +15,7 @@ TAG_PROJECT = "endpoints/project"
 TAG_SYNC_FREQUENCY = "endpoints/sync_frequency"
 #: On a Dagster run: why it refreshes.
 TAG_REASON = "endpoints/reason"
+GROUP_TABLES = "tables"
 
 _TAG_LENGTH = 63  # Dagster's limit for a tag's value; a name may have 128 characters
 
@@ -34,6 +35,16 @@ def endpoint_asset_key(project_id: int, name: str, version: int | None = None) -
     """
     path = ["endpoints", str(project_id), name]
     return dg.AssetKey(path if version is None else [*path, f"v{version}"])
+
+
+def upstream_keys(record: MaterializedVersion) -> list[dg.AssetKey]:
+    """The assets of the endpoints that a version reads by their names."""
+    return [endpoint_asset_key(record.project_id, name) for name in record.reads.endpoints]
+
+
+def table_asset_key(table: str) -> dg.AssetKey:
+    """``tables/<name>``, or ``tables/<database>/<name>`` for a table outside of the default database."""
+    return dg.AssetKey(["tables", *table.split(".")])
 
 
 def step_name(record: MaterializedVersion) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import ValidationError
 
 from endpoints_pipeline.catalog.records import Attempt, Execution, ExecutionKind, MaterializedVersion, Outcome
+from endpoints_pipeline.orchestration import naming
 from endpoints_pipeline.orchestration.metadata import EndpointMetadataSet
 
 #: The events that ``finished`` and ``cut_off`` look at.
@@ -78,6 +79,23 @@ def cut_off(
 def unfinished(attempt: Attempt, ended: dg.EventLogRecord) -> Execution:
     """The execution of an attempt that the catalog believes to be under way, though its run has ended."""
     return _failed(ended, attempt.endpoint_id, attempt.version_id, attempt.version, attempt.began_at, error_of(ended))
+
+
+def held_up(
+    events: Iterable[dg.EventLogEntry],
+    steps: Mapping[str, MaterializedVersion],
+    upstream: Mapping[dg.AssetKey, Collection[dg.AssetKey]],
+    selected: Collection[dg.AssetKey],
+) -> Iterator[MaterializedVersion]:
+    """The versions whose step never began, in a run that was to refresh what they read before them.
+
+    Dagster leaves a step out when one before it fails, or ends without a materialization.
+    """
+    began = {event.step_key for event in events if event.dagster_event_type is dg.DagsterEventType.STEP_START}
+    for step_key, version in steps.items():
+        key = naming.asset_key(version)
+        if key in selected and step_key not in began and any(read in selected for read in upstream.get(key, ())):
+            yield version
 
 
 def was_cancelled(ended: dg.EventLogRecord) -> bool:

@@ -4,15 +4,16 @@ It pages through ended runs with cursors of its own, writes idempotently, and mo
 nothing is lost when it is interrupted. To repair: reset the sensor's cursor in the Dagster UI; it then reads the whole
 log again, and what is recorded already stays as it is.
 
-A refresh whose process was killed is asked for again, once. Every hour it drops executions and their log entries
+A refresh whose process was killed is asked for again, once; one that a run left out, since an endpoint that it reads
+failed there, is asked for alone, so that it keeps to its schedule. Every hour it drops executions and their log entries
 that are older than ``execution_retention_days``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -20,9 +21,11 @@ import dagster as dg
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import MaterializedVersion
 from endpoints_pipeline.clock import Clock, utc_now
+from endpoints_pipeline.errors import InvalidInput, NotFound
 from endpoints_pipeline.orchestration import naming, outcomes
 from endpoints_pipeline.orchestration.resources import process_catalog
 from endpoints_pipeline.orchestration.state import CatalogState
+from endpoints_pipeline.orchestration.upstream import REASON_UPSTREAM
 from endpoints_pipeline.settings import Settings
 
 _ENDED = (dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED)
@@ -32,10 +35,13 @@ _DROP_EVERY_SECONDS = 3600.0
 
 #: Why a refresh is asked for again after its process died.
 REASON_KILLED = "again after a killed run"
+#: Why a refresh is asked for that its run left out because one that it reads failed: it is due all the same.
+REASON_HELD_UP = "alone after a failure upstream"
 
 
 def build_recorder_sensor(state: CatalogState, settings: Settings, *, clock: Clock = utc_now) -> dg.SensorDefinition:
     steps = {naming.step_name(version): version for version in state.versions}
+    upstream = state.upstream()
 
     @dg.sensor(
         name="execution_recorder",
@@ -54,7 +60,7 @@ def build_recorder_sensor(state: CatalogState, settings: Settings, *, clock: Clo
             )
             for record in page.records:
                 runs += 1
-                executions += record_run(context.instance, catalog, record, steps)
+                executions += record_run(context.instance, catalog, record, steps, upstream)
             # At the log's end the newest page is read once more: PostgreSQL may show a later event before an earlier.
             begin = page.cursor if page.has_more else cursor.get("end")
             cursors[ended.value] = {**({"from": begin} if begin else {}), "end": page.cursor}
@@ -77,6 +83,7 @@ def record_run(
     catalog: Catalog,
     ended: dg.EventLogRecord,
     steps: Mapping[str, MaterializedVersion],
+    upstream: Mapping[dg.AssetKey, Collection[dg.AssetKey]],
 ) -> int:
     """Record the refreshes of an ended Dagster run; returns how many there were.
 
@@ -85,6 +92,7 @@ def record_run(
         catalog: Where executions are kept.
         ended: The event by which the run ended.
         steps: What each step refreshes, for steps whose end no event of ours tells of.
+        upstream: By asset, the assets of the endpoints that it reads.
     """
     events = list(_events(instance, ended.run_id))
     attempts = catalog.refreshes.running_of(ended.run_id)
@@ -95,7 +103,13 @@ def record_run(
     ]
     executions = {execution.id: execution for execution in found}  # the later know better
     catalog.executions.record(list(executions.values()))
-    asks_again = _asks_again(instance, ended)
+    run = instance.get_run_by_id(ended.run_id)
+    reason = run.tags.get(naming.TAG_REASON) if run else None
+    if run and reason not in (None, REASON_UPSTREAM) and not outcomes.was_cancelled(ended):
+        for version in outcomes.held_up(events, steps, upstream, run.asset_selection or ()):
+            _ask_alone(catalog, version, outcomes.ended_at(ended))
+    # once: a refresh that kills its process, by its need of memory say, would do so for ever
+    asks_again = not outcomes.was_cancelled(ended) and reason != REASON_KILLED
     for attempt in attempts:  # after the write: interrupted before, the next look must find them again
         if asks_again:
             catalog.refreshes.request(attempt.version_id, REASON_KILLED, outcomes.ended_at(ended))
@@ -109,14 +123,14 @@ def record_run(
     return len(executions)
 
 
-def _asks_again(instance: dg.DagsterInstance, ended: dg.EventLogRecord) -> bool:
-    """Whether what the run left unfinished is asked for once more: it was killed, and not already at its second try.
-
-    Once: a refresh that kills its process, by its need of memory say, would do so for ever.
-    """
-    run = instance.get_run_by_id(ended.run_id)
-    reason = run.tags.get(naming.TAG_REASON) if run else None
-    return not outcomes.was_cancelled(ended) and reason != REASON_KILLED
+def _ask_alone(catalog: Catalog, version: MaterializedVersion, ended_at: datetime) -> None:
+    """Ask for a refresh that its run left out, unless one has begun since: a run may be looked at twice."""
+    try:
+        found = catalog.endpoints.get(version.project_id, version.name, version.version).version
+        if found.materialization and (found.materialization.attempt_at or ended_at) <= ended_at:
+            catalog.refreshes.request(version.version_id, REASON_HELD_UP, ended_at)
+    except (InvalidInput, NotFound):  # switched off since
+        return
 
 
 def _events(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.EventLogEntry]:

@@ -23,6 +23,7 @@ _TRY_AGAIN_SECONDS = 60.0
 
 def build_requests_sensor(state: CatalogState, settings: Settings, *, clock: Clock = utc_now) -> dg.SensorDefinition:
     keys = {version.version_id: naming.asset_key(version) for version in state.versions}
+    upstream = state.upstream()
 
     @dg.sensor(
         name="refresh_requests",
@@ -51,6 +52,7 @@ def build_requests_sensor(state: CatalogState, settings: Settings, *, clock: Clo
         for reason in sorted({request.reason for request in ready}):
             yield from run_requests(
                 list(dict.fromkeys(keys[request.version_id] for request in ready if request.reason == reason)),
+                upstream=upstream,
                 endpoints_per_run=settings.endpoints_per_run,
                 run_key=f"request:{now}:{reason}",
                 reason=reason,

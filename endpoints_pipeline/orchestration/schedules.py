@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -23,10 +23,16 @@ def build_schedules(state: CatalogState, settings: Settings) -> Sequence[dg.Sche
     for version in state.versions:
         if version.sync_frequency in PERIODS:
             keys.setdefault(version.sync_frequency, {})[version.version_id] = naming.asset_key(version)
-    return [_schedule(frequency, keys[frequency], settings) for frequency in PERIODS if frequency in keys]
+    upstream = state.upstream()
+    return [_schedule(frequency, keys[frequency], upstream, settings) for frequency in PERIODS if frequency in keys]
 
 
-def _schedule(frequency: str, keys: Mapping[str, dg.AssetKey], settings: Settings) -> dg.ScheduleDefinition:
+def _schedule(
+    frequency: str,
+    keys: Mapping[str, dg.AssetKey],
+    upstream: Mapping[dg.AssetKey, Collection[dg.AssetKey]],
+    settings: Settings,
+) -> dg.ScheduleDefinition:
     spread = settings.schedule_spread
 
     @dg.schedule(
@@ -54,6 +60,7 @@ def _schedule(frequency: str, keys: Mapping[str, dg.AssetKey], settings: Setting
             return
         yield from run_requests(
             ready,
+            upstream=upstream,
             endpoints_per_run=settings.endpoints_per_run,
             run_key=f"{frequency}:{tick.isoformat()}",
             reason="schedule",

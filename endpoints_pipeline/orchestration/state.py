@@ -6,13 +6,16 @@ Run workers rebuild the assets from the same file without touching the catalog.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from endpoints_pipeline.catalog import Catalog
 from endpoints_pipeline.catalog.records import MaterializedVersion
+from endpoints_pipeline.orchestration import naming
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.lineage import Reads
 
@@ -23,6 +26,14 @@ class CatalogState:
 
     revision: int
     versions: Sequence[MaterializedVersion]
+
+    def upstream(self) -> Mapping[dg.AssetKey, Sequence[dg.AssetKey]]:
+        """By asset, those of the endpoints that it reads; without the assets that read none."""
+        return {
+            naming.asset_key(version): naming.upstream_keys(version)
+            for version in self.versions
+            if version.reads.endpoints
+        }
 
 
 EMPTY = CatalogState(revision=0, versions=())

@@ -288,11 +288,11 @@ def test_a_refresh_that_another_overtook_ends_without_failure(
     made = endpoint("daily", sql=SQL)
     describe, busy = type(app.engine).describe, []
 
-    def describe_and_be_overtaken(*args: Any) -> tuple[Column, ...]:
+    def describe_and_be_overtaken(*args: Any, **more: Any) -> tuple[Column, ...]:
         if not busy:
             busy.append(True)
             app.refresher.refresh(made.version.id, reason="faster", dagster_run_id="another")
-        return describe(*args)
+        return describe(*args, **more)
 
     monkeypatch.setattr(type(app.engine), "describe", describe_and_be_overtaken)
 

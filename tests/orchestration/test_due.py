@@ -153,7 +153,7 @@ def test_an_endpoint_is_never_due_twice_in_a_period(
 
 
 def requests(keys: Sequence[dg.AssetKey], endpoints_per_run: int, **changes: Any) -> list[dg.RunRequest]:
-    arguments = {"run_key": "tick", "reason": "schedule", "tags": {"a": "b"}} | changes
+    arguments = {"upstream": {}, "run_key": "tick", "reason": "schedule", "tags": {"a": "b"}} | changes
     return list(run_requests(keys, endpoints_per_run=endpoints_per_run, **arguments))
 
 
@@ -181,3 +181,35 @@ def test_runs_say_why_they_run() -> None:
     [request] = requests([dg.AssetKey("one")], 25)
 
     assert request.tags == {"endpoints/reason": "schedule", "a": "b"}
+
+
+@given(KEYS, st.integers(1, 30), st.data())
+def test_endpoints_that_read_each_other_share_a_run(
+    keys: Sequence[dg.AssetKey], endpoints_per_run: int, data: st.DataObject
+) -> None:
+    # each reads some of those before it, and one that isn't refreshed
+    upstream = {
+        key: [*data.draw(st.lists(st.sampled_from(keys[:number]), max_size=2)), dg.AssetKey("not due")]
+        for number, key in enumerate(keys)
+        if number
+    }
+    made = requests(keys, endpoints_per_run, upstream=upstream)
+    runs = [set(request.asset_selection or ()) for request in made]
+
+    assert sorted(key for run in runs for key in run) == sorted(keys)
+    for run in runs:
+        for key in run:
+            assert {read for read in upstream.get(key, ()) if read in keys} <= run
+    assert requests(keys, endpoints_per_run, upstream=upstream) == made
+
+
+def test_endpoints_share_a_run_only_if_they_must_or_there_is_room() -> None:
+    keys = [dg.AssetKey(letter) for letter in "abcdefg"]
+    upstream = {keys[4]: [keys[0]], keys[6]: [keys[4]]}
+
+    made = [
+        "".join(key.path[0] for key in request.asset_selection or ())
+        for request in requests(keys, 2, upstream=upstream)
+    ]
+
+    assert made == ["aeg", "bc", "df"]
