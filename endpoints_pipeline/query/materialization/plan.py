@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from endpoints_pipeline.errors import EndpointsError
+from endpoints_pipeline.errors import InvalidInput, QueryError
 from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.guard import Tree, nodes
 from endpoints_pipeline.query.materialization import refusal
@@ -46,6 +46,8 @@ _EXACT_FUNCTION = re.compile(
     r"|substring|coalesce|ifNull|assumeNotNull|today|yesterday|now|minus|plus|toInterval\w+)",
     re.IGNORECASE,
 )
+_NOT_STORABLE = re.compile(r"\b(AggregateFunction|Dynamic|Object|QBit|Variant)\b")  # engine.types has the whole list
+_QUOTED = re.compile(r"'(\\.|[^'\\])*'")
 _RESERVED = ("__var_", "__order_", "__key_", "__part_", "__probe_")
 
 
@@ -94,12 +96,15 @@ def materializable(
         variables: The variables' declared types.
         grammar: The engine.
         bucket_overrides: By column, what its bucket is (``buckets.BUCKETS``).
+
+    Raises:
+        EndpointsError: The engine can't be asked.
     """
     try:
         return _Planner(tree, variables, grammar, bucket_overrides or {}).plan()
     except Ineligible as error:
         return Refused(str(error))
-    except EndpointsError as error:
+    except (QueryError, InvalidInput) as error:
         return Refused(f"{refusal.BAD_USAGE} The query without its conditions on variables fails: {error}")
     except RecursionError:
         return Refused("The query is nested too deeply.")
@@ -228,6 +233,12 @@ class _Planner:
         self, layout: Layout, lifted: Lifted, columns: Sequence[Column], types: Mapping[str, str], stored_sql: str
     ) -> None:
         """The engine itself must see the direct query's columns in the read; a mistake here would be a wrong answer."""
+        for name, type_ in types.items():
+            if name.startswith(_RESERVED) and _NOT_STORABLE.search(_QUOTED.sub("", type_)):
+                raise Ineligible(
+                    f"{refusal.BAD_USAGE} Conditions and order need a column of type {type_}, which Parquet can't hold. "
+                    "Convert it in the query, for example with toString()."
+                )
         for one in layout.predicates:
             name = str(one.column["name"])
             if name not in types:

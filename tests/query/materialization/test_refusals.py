@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from endpoints_pipeline.errors import EngineUnavailable
+from endpoints_pipeline.query.columns import Column
 from endpoints_pipeline.query.materialization import Refused, materializable
 from endpoints_pipeline.query.variables import VariableType
 from tests.query.materialization.grammar import BOOLEAN, DATE, FACTS, LIST, NAMES, NUMBER, STRING
@@ -52,6 +54,11 @@ _REFUSED = [
     ("Invalid variable usage in WHERE clause.", "SELECT k FROM FACTS WHERE n = blockNumber() + {n}"),
     ("Invalid variable usage in WHERE clause.", "SELECT max(n) AS n FROM FACTS WHERE n = {n}"),
     ("Invalid variable usage in WHERE clause.", "SELECT k FROM FACTS x JOIN NAMES y USING k PREWHERE x.n = {n}"),
+    ("Invalid variable usage in WHERE clause. Conditions and", "SELECT k FROM FACTS WHERE CAST(k, 'Dynamic') = {x}"),
+    (
+        "Invalid variable usage in WHERE clause. Conditions and",
+        "SELECT k FROM FACTS WHERE k = {x} ORDER BY [CAST(k, 'Variant(String)')]",
+    ),
     ("Variable not used in WHERE clause", "SELECT k, {x} FROM FACTS"),
     ("Variable not used in WHERE clause", "SELECT k, k = {x} AS same FROM FACTS WHERE k = {x}"),
     ("Variable not used in WHERE clause", "SELECT k FROM FACTS ORDER BY id LIMIT {n}"),
@@ -177,6 +184,19 @@ def test_a_query_that_fails_without_its_conditions_is_refused_with_the_engines_w
     assert "UNKNOWN" not in reason
 
 
+def test_an_engine_that_is_away_is_no_refusal(plans: Home) -> None:
+    class Away:
+        print = staticmethod(plans.engine.print)
+        is_aggregate = staticmethod(plans.engine.is_aggregate)
+
+        def describe(self, canonical: str) -> tuple[Column, ...]:
+            raise EngineUnavailable("The engine is away.")
+
+    tree = plans.engine.parse(f"SELECT k FROM {FACTS} WHERE k = {{var_x:String}}")
+    with pytest.raises(EngineUnavailable):
+        materializable(tree, {"x": STRING}, Away())
+
+
 _X = [{"x": "a"}, {"x": "ab"}, {"x": "none such"}, {"x": ""}, {"x": None}]
 _N = [{"n": 1}, {"n": -5}, {"n": 7}, {"n": None}]
 _ACCEPTED = [
@@ -205,6 +225,10 @@ _ACCEPTED = [
         [{"x": "a", "n": 0}],
     ),
     ("WITH facts AS (SELECT * FROM FACTS WHERE k = {x}) SELECT id FROM facts ORDER BY id", _X),
+    (
+        "SELECT id FROM FACTS WHERE CAST(k, 'Enum(\\'a\\', \\'b\\', \\'B\\', \\'Object\\', \\'ab\\')') = {x} ORDER BY id",
+        _X[:2],
+    ),
     # an OR without variables
     ("SELECT id FROM FACTS WHERE (n = 1 OR id > 9) AND if(b OR n > 1, 'a', 'ab') = {x} ORDER BY id", _X),
     # window functions that are computed before the filter
