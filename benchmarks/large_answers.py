@@ -135,7 +135,7 @@ def publish(settings: Settings, rows: int) -> str:
     """The endpoint with its snapshot; a key to the API."""
     application = open_application(settings)
     query = {"kind": "HogQLQuery", "query": SQL.format(rows=rows)}
-    checked = check_query(application.catalog, application.engine, 1, query, materialized=True)
+    checked = check_query(application.catalog, application.sources, 1, query, materialized=True)
     new = NewEndpoint(name="bench", query=checked, is_materialized=True)
     endpoint = application.catalog.endpoints.create(1, new, application.clock())
     application.refresher.refresh(endpoint.version.id, reason="benchmark", dagster_run_id="benchmark")
