@@ -17,6 +17,7 @@ from endpoints_pipeline.cli.main import app
 from endpoints_pipeline.frequency import FRESHNESS_BUCKETS, WORDS
 from endpoints_pipeline.orchestration.assets import build_asset
 from endpoints_pipeline.orchestration.resources import EndpointsResource, s3_resource
+from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.settings import Settings
 from tests.orchestration.conftest import record
 
@@ -78,13 +79,19 @@ def test_the_yaml_page_shows_a_file_that_loads_and_every_word(tmp_path: Path) ->
 
 def test_the_extensions_that_are_shown_work() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
-    assert len(shown) == 2
+    assert len(shown) == 3
     names: dict[str, Any] = {}
     for block in shown:
         exec(block, names)
     endpoint = record(name="route-punctuality")
     spec = names["TeamEndpoints"]().get_translator(Settings(_env_file=None)).get_asset_spec(endpoint)
     assert spec.owners == ["team:growth"]
+    assert spec.automation_condition is None
+    translator = names["EndpointsWithOurTables"]().get_translator(Settings(_env_file=None))
+    with_tables = translator.get_asset_spec(record(reads=Reads(("flights", "planes"))))
+    assert [dep.asset_key.path for dep in with_tables.deps] == [["dbt", "flights"], ["tables", "planes"]]
+    assert with_tables.automation_condition is not None
+    assert (translator.get_table_spec("flights"), translator.get_table_spec("planes") is None) == (None, False)
     upstream = build_asset(spec, endpoint, retries=0)
     settings = Settings(_env_file=None)
     resource = EndpointsResource(s3=s3_resource(settings))

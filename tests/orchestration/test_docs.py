@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from dagster._core.definitions.metadata.metadata_set import TableMetadataSet, UriMetadataSet
 
+from endpoints_pipeline.catalog import Catalog
+from endpoints_pipeline.catalog.endpoints import NewEndpoint
 from endpoints_pipeline.catalog.records import Endpoint
 from endpoints_pipeline.frequency import PERIODS
 from endpoints_pipeline.orchestration import naming
 from endpoints_pipeline.orchestration.metadata import EndpointMetadataSet, asset_metadata
+from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.settings import Settings
+from tests.catalog.builders import PROJECT, checked
+from tests.fixtures.catalog import FakeClock
 from tests.orchestration.conftest import ROOT, CodeLocation, record
 
 PAGE = (ROOT / "docs" / "dagster.md").read_text()
@@ -56,9 +62,15 @@ def test_every_schedule_is_documented() -> None:
 
 
 def test_every_sensor_is_documented(
-    endpoint: Callable[..., Endpoint], load_location: Callable[[], CodeLocation]
+    own_catalog: Catalog,
+    endpoint: Callable[..., Endpoint],
+    load_location: Callable[[], CodeLocation],
+    clock: FakeClock,
 ) -> None:
     endpoint()
+    reads_daily = replace(checked("SELECT 2 AS n"), reads=Reads((), ("daily",)))
+    reader = NewEndpoint(name="reader", query=reads_daily, is_materialized=True)
+    own_catalog.endpoints.create(PROJECT, reader, clock())
 
     assert sorted(names("Sensors")) == sorted(sensor.name for sensor in load_location().defs.sensors or ())
 
@@ -73,7 +85,7 @@ def test_group_kinds_and_key_are_as_documented() -> None:
     assert set(re.findall(r"`(\w+)`", looks["kinds"])) == {"clickhouse", "parquet", "s3"}
 
 
-@pytest.mark.parametrize("path", ["extending.md", "layout.md"])
+@pytest.mark.parametrize("path", ["extending.md", "layout.md", "lineage.md"])
 def test_links_lead_somewhere(path: str) -> None:
     assert f"]({path})" in PAGE
     assert (ROOT / "docs" / path).is_file()
