@@ -236,8 +236,8 @@ class _Planner:
         for name, type_ in types.items():
             if name.startswith(_RESERVED) and _NOT_STORABLE.search(_QUOTED.sub("", type_)):
                 raise Ineligible(
-                    f"{refusal.BAD_USAGE} Conditions and order need a column of type {type_}, which Parquet can't hold. "
-                    "Convert it in the query, for example with toString()."
+                    f"{refusal.BAD_USAGE} Conditions and order need a column of type {type_}, which Parquet "
+                    "can't hold. Convert it in the query, for example with toString()."
                 )
         for one in layout.predicates:
             name = str(one.column["name"])

@@ -55,10 +55,6 @@ _REFUSED = [
     ("Invalid variable usage in WHERE clause.", "SELECT max(n) AS n FROM FACTS WHERE n = {n}"),
     ("Invalid variable usage in WHERE clause.", "SELECT k FROM FACTS x JOIN NAMES y USING k PREWHERE x.n = {n}"),
     ("Invalid variable usage in WHERE clause. Conditions and", "SELECT k FROM FACTS WHERE CAST(k, 'Dynamic') = {x}"),
-    (
-        "Invalid variable usage in WHERE clause. Conditions and",
-        "SELECT k FROM FACTS WHERE k = {x} ORDER BY [CAST(k, 'Variant(String)')]",
-    ),
     ("Variable not used in WHERE clause", "SELECT k, {x} FROM FACTS"),
     ("Variable not used in WHERE clause", "SELECT k, k = {x} AS same FROM FACTS WHERE k = {x}"),
     ("Variable not used in WHERE clause", "SELECT k FROM FACTS ORDER BY id LIMIT {n}"),
@@ -225,8 +221,10 @@ _ACCEPTED = [
         [{"x": "a", "n": 0}],
     ),
     ("WITH facts AS (SELECT * FROM FACTS WHERE k = {x}) SELECT id FROM facts ORDER BY id", _X),
+    # an enum whose names say something else
     (
-        "SELECT id FROM FACTS WHERE CAST(k, 'Enum(\\'a\\', \\'b\\', \\'B\\', \\'Object\\', \\'ab\\')') = {x} ORDER BY id",
+        "SELECT id FROM FACTS WHERE CAST(k, 'Enum(\\'a\\', \\'b\\', \\'B\\', \\'ab\\', \\'Object\\')') = {x} "
+        "ORDER BY id",
         _X[:2],
     ),
     # an OR without variables
