@@ -8,7 +8,7 @@ from pathlib import Path
 
 from endpoints_pipeline.catalog import Catalog, open_catalog
 from endpoints_pipeline.catalog.records import Endpoint, RefreshStatus
-from endpoints_pipeline.cli.client import ApiClient
+from endpoints_pipeline.cli.client import ApiClient, ApiRefused
 from endpoints_pipeline.cli.definition_files import DefinitionFile, listed_variables
 from endpoints_pipeline.errors import LocalStackError
 from endpoints_pipeline.settings import Settings
@@ -24,14 +24,25 @@ def examples_folder(settings: Settings) -> Path:
 def publish(client: ApiClient, files: Sequence[DefinitionFile], say: Callable[[str], None]) -> None:
     """Publish the definitions through the API: the variables that they list, then one after the other.
 
+    One that is refused is tried again after the others: it may read what they make.
+
     Raises:
         ApiRefused: The API refused one; the message says which and why.
     """
     variables = client.publish_variables([variable.to_body() for variable in listed_variables(files).values()])
     for name, outcome in variables.items():
         say(f"{outcome} variable {name}")
-    for file in files:
-        say(f"{client.publish(file.to_body())} {file.name}")
+    waiting = list(files)
+    while waiting:
+        refused: dict[str, ApiRefused] = {}
+        for file in waiting:
+            try:
+                say(f"{client.publish(file.to_body())} {file.name}")
+            except ApiRefused as refusal:
+                refused[file.name] = refusal
+        if len(refused) == len(waiting):
+            raise next(iter(refused.values()))
+        waiting = [file for file in waiting if file.name in refused]
 
 
 def wait_for_snapshots(settings: Settings, names: Sequence[str], say: Callable[[str], None]) -> Sequence[Endpoint]:

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do for some files: for the variables that they list, then for each one's endpoint."""
+    """What to do for some files: for the variables that they list, then for each one's endpoint.
+
+    ``later`` are files whose queries read endpoints that these make: they can be checked only then.
+    """
 
     variables: Sequence[PlannedVariable]
     endpoints: Sequence[tuple[DefinitionFile, NewEndpoint | EndpointChange | Endpoint]]
+    later: Sequence[DefinitionFile] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +77,32 @@ def plan(application: Application, files: Sequence[DefinitionFile]) -> Plan:
 
     variables = plan_variables(application, files)
     catalog = as_planned(application.catalog, variables)
-    return Plan(variables, [(file, _planned(application, catalog, file)) for file in files])
+    steps, later = [], []
+    for file in files:
+        try:
+            steps.append((file, _planned(application, catalog, file)))
+        except InvalidInput:
+            if not any(other.name in file.query for other in files if other is not file):
+                raise
+            later.append(file)
+    if later and not steps:
+        _planned(application, catalog, later[0])  # nothing that these files make could help: this raises again
+    return Plan(variables, steps, later)
 
 
 def apply(application: Application, planned: Plan) -> Iterator[Published]:
-    """Do what was planned: the variables at once, the endpoints one by one as they are asked for.
+    """Do what was planned, step by step as it is asked for: the variables first, then the endpoints.
 
     Raises:
+        InvalidInput: A query that reads other files' endpoints can't be accepted; these were published.
         EndpointsError: The catalog refused; nothing of this endpoint was changed, and the message names the file.
     """
     from endpoints_pipeline.cli.project_variables import apply_variables
 
     apply_variables(application, planned.variables)
-    return (_applied(application, file, step) for file, step in planned.endpoints)
+    yield from (_applied(application, file, step) for file, step in planned.endpoints)
+    if planned.later:
+        yield from apply(application, plan(application, planned.later))
 
 
 def _planned(

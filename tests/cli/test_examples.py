@@ -15,6 +15,7 @@ from endpoints_pipeline.cli.definition_files import DefinitionFile, load
 from endpoints_pipeline.cli.example_data import load_example_data
 from endpoints_pipeline.cli.keys import own_key
 from endpoints_pipeline.cli.publish import apply, plan
+from endpoints_pipeline.errors import InvalidInput
 from endpoints_pipeline.frequency import PERIODS
 from endpoints_pipeline.query.variables import bind
 from endpoints_pipeline.serving.application import Application, open_application
@@ -47,6 +48,7 @@ _ROWS = {
     "longest_delays": 100,
     "route-punctuality": 201,
     "weather_and_delays": 37,
+    "worst_routes": 10,
 }
 
 
@@ -67,6 +69,8 @@ def flights(
     }
     application = open_application(Settings(**(engine_settings | own)))
     assert outcomes(application, *_EXAMPLES) == ["created"] * len(_EXAMPLES)
+    read_by_name = application.catalog.endpoints.get(1, "route-punctuality").version.id
+    application.refresher.refresh(read_by_name, reason="test", dagster_run_id="run")
     yield application
     application.close()
 
@@ -109,8 +113,9 @@ def test_a_file_is_named_for_its_endpoint_and_describes_it(example: DefinitionFi
 def test_an_example_gives_the_same_bytes_each_time(flights: Application, example: DefinitionFile) -> None:
     bounds = {one.name: bind(one.name, one.type, one.default) for one in example.variables}
     prepared = prepare(flights.sources, 1, example.query, bounds)
+    resolved = flights.sources.resolve(1, prepared.sql, prepared.parameters)
 
-    first, second = (flights.engine.json_rows(prepared.sql, prepared.parameters) for _ in range(2))
+    first, second = (flights.engine.json_rows(resolved.sql, resolved.parameters, role=resolved.role) for _ in range(2))
 
     assert first.data == second.data
     assert first.count == _ROWS[example.name]
@@ -150,6 +155,25 @@ def test_a_snapshot_is_served_as_the_query_itself(flights: Application, example:
     assert b"".join(served.chunks()) == b"".join(direct.chunks())
     assert served.rows is not None
     assert served.rows.count == _ROWS[example.name]
+
+
+def test_examples_that_read_others_may_come_first(
+    engine_settings: dict[str, Any], tmp_path: Path, sqlite_template: Path, flights: Application
+) -> None:
+    shutil.copy(sqlite_template, tmp_path / "catalog.db")
+    own = {"home": tmp_path, "warehouse": flights.settings.warehouse, "catalog_dsn": f"sqlite:///{tmp_path}/catalog.db"}
+    application = open_application(Settings(**(engine_settings | own)))
+    by_name = {file.name: file for file in _EXAMPLES}
+    reader, read = by_name["worst_routes"], by_name["route-punctuality"]
+
+    with pytest.raises(InvalidInput, match=r"worst_routes.yaml: .*Unknown table 'route-punctuality'"):
+        outcomes(application, reader)
+    assert [done.file.name for done in apply(application, plan(application, [reader, read]))] == [
+        read.name,
+        reader.name,
+    ]
+    assert application.catalog.endpoints.get(1, reader.name).version.reads.endpoints == (read.name,)
+    application.close()
 
 
 def answered(flights: Application, name: str, **variables: Any) -> list[list[Any]]:
