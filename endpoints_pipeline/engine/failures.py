@@ -44,6 +44,8 @@ _ADVICE = {
 }
 _PREFIX = re.compile(r"(?:Received ClickHouse exception, code: \d+, server response: |Code: \d+\. |DB::Exception: )+")
 _SUFFIX = re.compile(r"(?:\s*\((?:version (?:[^()]|\([^()]*\))*|for url [^()]*|[A-Z][A-Z0-9_]+)\)\.?)+$")
+# What the engine says of a text of ours: it would show where snapshots are, and nothing of the author's query.
+_OUR_TEXT = re.compile(r"[.:,]? *\b(?:In scope|[Ww]hile \w+)\b.*\bs3\(.*", re.DOTALL)
 _TRANSPORT = re.compile(r"""Caused by \w+\(["'](.+)["']\)\)""")
 
 
@@ -90,6 +92,7 @@ def _clean(message: str, secrets: tuple[str, ...]) -> str:
     if transport := _TRANSPORT.search(text):
         text = transport[1]
     text = _SUFFIX.sub("", text[match.end() :] if (match := _PREFIX.match(text)) else text).strip().rstrip(".")
+    text = _OUR_TEXT.sub("", text).rstrip()
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")

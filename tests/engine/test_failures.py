@@ -49,6 +49,9 @@ def test_the_code_decides_the_kind(code: int | None, kind: type[EngineError], tr
         ),
         ("Code: 6. DB::Exception: Cannot parse 'a (b)'", "Cannot parse 'a (b)'"),
         ("plain words", "plain words"),
+        ("Unknown x. In scope SELECT x FROM t", "Unknown x. In scope SELECT x FROM t"),
+        ("Unknown x. In scope SELECT x FROM (SELECT * FROM s3('http://h/b/k', '[HIDDEN]')) AS t", "Unknown x"),
+        ("no: while executing 'FUNCTION throwIf(1) : 2' over s3('http://h/b/k')", "no"),
     ],
 )
 def test_messages_lose_their_wrapping(raw: str, clean: str) -> None:

@@ -17,6 +17,7 @@ from endpoints_pipeline.orchestration.recorder import build_recorder_sensor
 from endpoints_pipeline.orchestration.requests_sensor import build_requests_sensor
 from endpoints_pipeline.orchestration.schedules import build_schedules
 from endpoints_pipeline.orchestration.translator import EndpointsTranslator, upstream_refreshed
+from endpoints_pipeline.orchestration.upstream import build_upstream_sensor
 from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.serving.application import Application
 from endpoints_pipeline.settings import Settings, load_settings
@@ -139,6 +140,15 @@ class TestLooks:
         assert sensor.asset_selection.resolve(location.defs.resolve_asset_graph()) == {key("weekly")}
         repository = location.defs.get_repository_def()
         assert not repository.has_sensor_def("default_automation_condition_sensor")
+
+
+def test_many_readers_are_looked_at_less_often() -> None:
+    settings = Settings(_env_file=None, sensor_interval=5)
+    intervals = [
+        build_upstream_sensor([key(f"e{number}") for number in range(count)], settings).minimum_interval_seconds
+        for count in (1, 250, 1000)
+    ]
+    assert intervals == [5, 5, 20]
 
 
 class TestAutomation:
