@@ -32,14 +32,14 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONDITIONS = (
     "The query's kind is HogQLQuery, and its text is one SELECT.",
     "A variable stands in WHERE, compared with a column or an expression of columns by =, >=, >, <, <=, LIKE, ILIKE, "
-    "NOT LIKE, NOT ILIKE or IN, and its condition is joined to the others by AND. A condition that may be left out is "
-    "written {variables.x} = '' OR column = {variables.x}.",
-    "One variable is compared with one column, and stands in one CTE, one subquery or the outermost SELECT alone. UNION "
-    "ALL may repeat it in each of its queries.",
+    "NOT LIKE, NOT ILIKE, BETWEEN or IN, and its condition is joined to the others by AND. A condition that may be left "
+    "out is written {variables.x} = '' OR column = {variables.x}.",
+    "One variable is compared with one column, and stands in one CTE, one subquery or the outermost SELECT alone. "
+    "UNION ALL may repeat it in each of its queries.",
     "What stands around a CTE or subquery with a variable filters, lists or groups its rows: no LIMIT inside of it, no "
     "LEFT JOIN, no window function. It may group itself only where its variables are compared by =.",
-    "An aggregate function over rows that are filtered by anything but = can be put together from those of parts: count, "
-    "sum, min, max, avg, uniq, quantile and the like can, groupArray and any can't.",
+    "An aggregate function over rows that are filtered by anything but = can be put together from those of parts: "
+    "count, sum, min, max, avg, uniq, quantile and the like can, groupArray and any can't.",
     "Each column of the result has a name of its own. Name columns apart with AS.",
     "Parquet can hold each column: no AggregateFunction, Dynamic, Object, QBit, Variant or empty Tuple, and no "
     "Geometry inside of another type. Finish aggregates, or convert the column, for example with toString.",

@@ -34,9 +34,9 @@ from endpoints_pipeline.snapshots.stored_query import StoredQuery, stored_query
 
 _log = structlog.get_logger(__name__)
 
-# A run looks for few rows of a sorted file. The page index leads to their pages, so these are small; and a dictionary
-# that must be read for any row of its group stays small, too. Measured at 10,000,000 rows: a look takes a quarter of the
-# time, and the file two thirds of the bytes.
+# A run looks for few rows of a sorted file. The page index leads to their pages, so these are small; and a dictionary,
+# which must be read for any row of its group, stays small, too. At 10,000,000 rows a look takes a quarter of the time,
+# and the file two thirds of the bytes (docs/decisions/0004).
 _FOR_LOOKUPS = "output_format_parquet_data_page_size = 8192, output_format_parquet_max_dictionary_size = 16384, "
 
 
