@@ -124,9 +124,12 @@ class Sources:
             return guarded.reads
         return Reads(guarded.reads.tables, tuple(name for name in guarded.reads.endpoints if name not in columns))
 
-    def grammar(self, project_id: int) -> Grammar:
+    def grammar(self, project_id: int, *, saved: Reads | None = None) -> Grammar:
         """The engine for ``query.materialization``, to which the project's endpoints are tables."""
-        return _ProjectGrammar(self._engine, lambda sql: self._describe_unguarded(project_id, sql))
+        names_endpoints = saved is not None and bool(saved.endpoints)
+        return _ProjectGrammar(
+            self._engine, lambda sql: self._describe_unguarded(project_id, sql, saved), names_endpoints=names_endpoints
+        )
 
     def _known(
         self, project_id: int, canonical: str, parameters: Mapping[str, Any], saved: Reads | None
@@ -237,11 +240,11 @@ class Sources:
             return False
         return True
 
-    def _describe_unguarded(self, project_id: int, sql: str) -> tuple[Column, ...]:
+    def _describe_unguarded(self, project_id: int, sql: str, saved: Reads | None) -> tuple[Column, ...]:
         """The columns of a text that was made of one that the guard has passed; it isn't run."""
         tree = self._engine.parse(sql)
         found = mentions(tree)
-        names = self._readable(project_id, found, self._engine.tables(), None)
+        names = self._readable(project_id, found, self._engine.tables(), saved)
         guarded = GuardedQuery(sql, False, tree, Reads((), tuple(sorted(names))))
         return self._describe(self._resolved(project_id, guarded, {}, self._rows_to_describe))
 
@@ -252,10 +255,12 @@ class Sources:
 class _ProjectGrammar:
     """Asks the engine first: a query that names no endpoint, as most don't, takes no more calls than without them."""
 
-    def __init__(self, engine: Engine, describe_with_endpoints: Callable[[str], Sequence[Column]]) -> None:
+    def __init__(
+        self, engine: Engine, describe_with_endpoints: Callable[[str], Sequence[Column]], *, names_endpoints: bool
+    ) -> None:
         self._engine = engine
         self._describe_with_endpoints = describe_with_endpoints
-        self._names_endpoints = False
+        self._names_endpoints = names_endpoints
 
     def print(self, trees: Sequence[Tree]) -> Sequence[str]:
         return self._engine.print(trees)

@@ -65,7 +65,7 @@ def stored_query(
     bounds = {name: bind(name, type_, dummy(type_)) for name, type_ in variables.items()}
     text = parameterized(sql, {name: bound.type for name, bound in bounds.items()})
     guarded = sources.guard(project_id, text, parameters(bounds), saved=saved)
-    found = materializable(guarded.tree, variables, sources.grammar(project_id), bucket_overrides)
+    found = materializable(guarded.tree, variables, sources.grammar(project_id, saved=saved), bucket_overrides)
     if isinstance(found, Refused):
         raise InvalidInput(f"{CANNOT_MATERIALIZE}{_VARIABLES}{found.reason}", attr="query")
     require_storable(found.stored_columns)
