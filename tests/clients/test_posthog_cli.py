@@ -121,7 +121,8 @@ def test_variables_are_made_used_changed_and_deleted(cli: Cli, shop: Project) ->
         (
             "endpoint-create",
             {"name": "bad", "query": hogql("SELECT nothing FROM nowhere")},
-            "Invalid HogQL query: Unknown table 'nowhere'. Known tables: events, users (field: query)",
+            "Invalid HogQL query: Unknown table 'nowhere'. Known tables: events, users. A materialized endpoint can be "
+            "read by its name, too (field: query)",
         ),
         (
             "endpoint-run",

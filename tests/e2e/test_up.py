@@ -106,6 +106,28 @@ def test_new_data_is_served_after_a_requested_refresh(stack: Stack) -> None:
     assert served(stack, "sums-by-kind")["results"] == [["a", 10], ["c", 20]]
 
 
+def test_an_endpoint_that_reads_another_is_refreshed_after_it(stack: Stack) -> None:
+    """By Dagster's own daemon."""
+    query = {"kind": "HogQLQuery", "query": "SELECT sum(total) AS total FROM `sums-by-kind`"}
+    body = {"name": "grand-total", "query": query, "is_materialized": True, "sync_frequency": "30day"}
+    assert stack.call("POST", "", body).status_code == 201
+    until(lambda: served(stack, "grand-total")["served"]["path"] == "materialized", 60, "the first snapshot")
+    [[before]] = served(stack, "grand-total")["results"]
+    table = pa.table({"kind": ["a", "c"], "amount": [10, 50]})
+    pq.write_table(table, stack.folder / ".endpoints" / "warehouse" / "sales.parquet")
+    assert stack.command("refresh", "sums-by-kind").returncode == 0
+
+    took = until(lambda: served(stack, "grand-total")["results"] == [[60]], 60, "the refresh after the refresh")
+
+    print(f"refreshed after {took:.1f} s")
+    assert before != 60
+    asked = "{runsOrError(limit: 5) {... on Runs {results {tags {key value}}}}}"
+    answer = requests.post(f"{stack.dagster}/graphql", json={"query": asked}, timeout=60).json()
+    tags = [tag for run in answer["data"]["runsOrError"]["results"] for tag in run["tags"]]
+    assert {"key": "endpoints/reason", "value": "upstream refreshed"} in tags
+    assert stack.call("DELETE", "/grand-total").status_code == 204
+
+
 def test_a_run_killed_in_the_middle_leaves_the_old_snapshot_and_the_next_one_makes_a_new(stack: Stack) -> None:
     query = {"kind": "HogQLQuery", "query": STEPS_QUERY}
     assert (
