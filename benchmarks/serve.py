@@ -85,7 +85,7 @@ def main() -> None:
         s3 = prepare(settings)
         with running(list(s3.command.argv), env=s3.command.env, cwd=s3.command.cwd):
             s3.wait_until_ready()
-            application = open_application(settings)
+            application = open_application(settings, caching=True)
             published = publish(application, arguments.rows)
             seconds = latencies(application, published.copy, rounds)
             throughput = {clients: runs_per_second(application, clients, rounds) for clients in CLIENTS}

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     async_runs: int = Field(4, ge=1, description="Asynchronous runs that one process computes at once.")
     async_retention: int = Field(3600, ge=60, description="Seconds that the answer of an asynchronous run is kept.")
     refresh_timeout: float = Field(3600.0, gt=0, description="Seconds one refresh may take in the engine.")
+    snapshot_cache: int = Field(
+        2_000_000_000,
+        ge=0,
+        description="Bytes of the local disk, under ENDPOINTS_HOME, in which an API process keeps what it reads of "
+        "snapshots; 0: none. For the embedded engine.",
+    )
     parquet_row_group_rows: int = Field(122_880, ge=1, description="Target rows of a Parquet row group.")
 
     s3_endpoint_url: str = Field(

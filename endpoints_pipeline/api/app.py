@@ -87,4 +87,4 @@ def main_app() -> FastAPI:
     """
     settings = load_settings()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(settings.log_level))
-    return create_app(open_application(settings))
+    return create_app(open_application(settings, caching=True))

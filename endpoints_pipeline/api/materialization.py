@@ -32,8 +32,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONDITIONS = (
     "The query's kind is HogQLQuery, and its text is one SELECT.",
     "A variable stands in WHERE, compared with a column or an expression of columns by =, >=, >, <, <=, LIKE, ILIKE, "
-    "NOT LIKE, NOT ILIKE, BETWEEN or IN, and its condition is joined to the others by AND. A condition that may be left "
-    "out is written {variables.x} = '' OR column = {variables.x}.",
+    "NOT LIKE, NOT ILIKE, BETWEEN or IN, and its condition is joined to the others by AND. A condition that may be "
+    "left out is written {variables.x} = '' OR column = {variables.x}.",
     "One variable is compared with one column, and stands in one CTE, one subquery or the outermost SELECT alone. "
     "UNION ALL may repeat it in each of its queries.",
     "What stands around a CTE or subquery with a variable filters, lists or groups its rows: no LIMIT inside of it, no "

@@ -17,8 +17,10 @@ from uuid import uuid4
 import structlog
 
 from endpoints_pipeline.engine import rows, tags
+from endpoints_pipeline.engine.disk_cache import open_disk_cache
 from endpoints_pipeline.engine.failures import translated_errors
 from endpoints_pipeline.engine.handles import HandlePool, Role
+from endpoints_pipeline.engine.part_tables import PartTables
 from endpoints_pipeline.engine.progress import Progress, Statistics, collecting_statistics
 from endpoints_pipeline.engine.streams import each_row_as_text, open_stream
 from endpoints_pipeline.engine.warehouse import DATABASE, S3Access, Warehouse
@@ -79,8 +81,16 @@ class Engine:
         *,
         make_s3_client: Callable[[], S3Client],
         monotonic: Callable[[], float] = time.monotonic,
+        caching: bool = False,
     ) -> None:
-        """Prepare the engine; it is opened on first use (chDB: about a second and 330 MB)."""
+        """Prepare the engine; it is opened on first use (chDB: about a second and 330 MB).
+
+        Args:
+            settings: The deployment's settings.
+            make_s3_client: To list a warehouse on S3 with.
+            monotonic: The time that passes.
+            caching: Keep what is read of snapshots on the local disk; for processes that answer runs.
+        """
         self._embedded = settings.engine_is_embedded
         self._extra_databases = [name.strip() for name in settings.engine_databases.split(",") if name.strip()]
         self.s3 = S3Access(
@@ -95,6 +105,7 @@ class Engine:
             if self._embedded
             else None
         )
+        self._disk_cache = open_disk_cache(settings.home / "cache", settings.snapshot_cache if caching else 0)
         self._handles = HandlePool(
             dsn,
             database=DATABASE if self._embedded else "",
@@ -103,10 +114,19 @@ class Engine:
             answer_timeout=settings.refresh_timeout + 30,
             settings=_role_settings(settings),
             secrets=self._secrets,
+            config_file=self._disk_cache.config_file if self._disk_cache else None,
+        )
+        #: Snapshots' parts as tables; None where the engine is a server, whose tables aren't ours.
+        self.part_tables = (
+            PartTables(self._handles, self.s3, secrets=self._secrets, cached=self._disk_cache is not None)
+            if self._embedded
+            else None
         )
 
     def close(self) -> None:
         self._handles.close()
+        if self._disk_cache is not None:
+            self._disk_cache.close()
 
     @cached_property
     def version(self) -> str:
@@ -248,8 +268,8 @@ class Engine:
             suppress(_LeftEarly),
             translated_errors(self._secrets),
             self._handles.borrow(role) as handle,
-            tags.tagged(handle, each_row_as_text(sql), tag, role) as text,
         ):
+            text = tags.with_tag(each_row_as_text(sql), tag, role)
             with open_stream(handle, text, _bound(sql, parameters), self._secrets, limit) as stream:
                 try:
                     yield stream

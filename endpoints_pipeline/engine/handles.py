@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,6 +58,7 @@ class HandlePool:
         answer_timeout: float,
         settings: Mapping[Role, Mapping[str, Any]],
         secrets: tuple[str, ...] = (),
+        config_file: Path | None = None,
     ) -> None:
         """Prepare a pool; nothing is opened yet.
 
@@ -68,7 +70,9 @@ class HandlePool:
             answer_timeout: Seconds to wait for a server's answer.
             settings: ClickHouse settings of each role's handles.
             secrets: What must not be in an error's message.
+            config_file: ClickHouse's own configuration of the embedded engine.
         """
+        self._config_file = config_file
         self._dsn = dsn
         self._database = database
         self._wait = wait
@@ -170,7 +174,8 @@ class HandlePool:
             raise EngineError(_USAGE)
         with self._anchor_lock:
             if self._anchor is None:
-                self._anchor = clickhouse_connect.get_client(dsn=self._dsn)
+                options = {"config-file": str(self._config_file)} if self._config_file else None
+                self._anchor = clickhouse_connect.get_client(dsn=self._dsn, chdb_options=options)
                 self._anchor.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(self._database)}")
         handle = clickhouse_connect.get_client(dsn=self._dsn, database=self._database)
         try:

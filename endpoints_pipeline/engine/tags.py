@@ -45,6 +45,11 @@ def comment(tag: str) -> str:
     return f"/* {check(tag)} */"
 
 
+def with_tag(sql: str, tag: str, role: Role) -> str:
+    """A SELECT, without settings of its own, that has its tag."""
+    return f"{comment(tag)} {sql}" if role is Role.READER else f"{sql} SETTINGS log_comment = '{check(tag)}'"
+
+
 @contextmanager
 def tagged(handle: Client, sql: str, tag: str | None, role: Role) -> Iterator[str]:
     """The text to run in the block, on this handle, so that the query has its tag."""

@@ -125,10 +125,10 @@ class Warehouse:
             if entry.is_dir():
                 if files := _signatures(entry.rglob("*.parquet")):
                     tables[_table_name(entry.name)] = _Source(
-                        f"File(Parquet, {_literal(f'{entry}/**/*.parquet')})", files
+                        f"File(Parquet, {literal(f'{entry}/**/*.parquet')})", files
                     )
             elif entry.suffix == ".parquet" and (files := _signatures([entry])):
-                tables[_table_name(entry.stem)] = _Source(f"File(Parquet, {_literal(str(entry))})", files)
+                tables[_table_name(entry.stem)] = _Source(f"File(Parquet, {literal(str(entry))})", files)
         return tables
 
     def _scan_s3(self) -> Mapping[str, _Source]:
@@ -163,7 +163,7 @@ class Warehouse:
 
     def _s3_engine(self, bucket: str, key: str) -> str:
         arguments = (self._s3.url(bucket, key), self._s3.access_key, self._s3.secret_key)
-        return f"S3({', '.join(map(_literal, arguments))}, 'Parquet')"
+        return f"S3({', '.join(map(literal, arguments))}, 'Parquet')"
 
 
 def _reason(error: Exception) -> str:
@@ -187,5 +187,6 @@ def _table_name(name: str) -> str:
     return name
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as ClickHouse reads it in a statement."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

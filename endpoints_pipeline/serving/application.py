@@ -40,13 +40,16 @@ class Application:
         self.catalog.close()
 
 
-def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S3Client | None = None) -> Application:
+def open_application(
+    settings: Settings, *, clock: Clock = utc_now, s3_client: S3Client | None = None, caching: bool = False
+) -> Application:
     """Put the parts together. Opens the catalog; the engine opens on first use and S3 is not touched.
 
     Args:
         settings: The deployment's settings.
         clock: The time, in UTC.
         s3_client: A client to use instead of one made from the settings (Dagster's ``S3Resource``).
+        caching: Keep what is read of snapshots on the local disk (``Settings.snapshot_cache``): for answering runs.
 
     Raises:
         CatalogError: The catalog can't be used.
@@ -56,7 +59,7 @@ def open_application(settings: Settings, *, clock: Clock = utc_now, s3_client: S
     )
     catalog.projects.ensure(settings.project_id, "default", clock())
     client = s3_client or make_s3_client(settings)
-    engine = Engine(settings, make_s3_client=lambda: client)
+    engine = Engine(settings, make_s3_client=lambda: client, caching=caching)
     bucket = Bucket(client, settings.s3_bucket)
     reader = SnapshotReader(engine=engine, bucket=bucket)
     sources = Sources(catalog=catalog, engine=engine, bucket=bucket)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from endpoints_pipeline.catalog.records import Snapshot
 from endpoints_pipeline.engine import Engine, Role
+from endpoints_pipeline.engine.part_tables import PARQUET_READING
 from endpoints_pipeline.engine.rows import JsonRows
-from endpoints_pipeline.engine.types import json_columns, original_columns, restored_columns
+from endpoints_pipeline.engine.types import json_columns, original_columns, restored_columns, structure
 from endpoints_pipeline.errors import QueryError, SnapshotInvalid
 from endpoints_pipeline.query.columns import Column
-from endpoints_pipeline.query.materialization import ReadPlan
 from endpoints_pipeline.query.variables import Bound, VariableType
 from endpoints_pipeline.snapshots.objects import Bucket
 from endpoints_pipeline.snapshots.stored_rows import stored_rows
-
-# ClickHouse decodes a file ahead of who reads it, up to 4 GB, in blocks of 65,409 rows: for rows that leave for a
-# caller that is memory for nothing. Measured: 1,000,000 rows take 70 MB in place of 190, and no more time.
-_READ_AHEAD = (
-    " SETTINGS input_format_parquet_memory_high_watermark = 33554432, input_format_parquet_max_block_size = 8192"
-)
 
 
 class SnapshotReader:
@@ -35,9 +30,11 @@ class SnapshotReader:
             EngineUnavailable: A part can't be read.
             SnapshotInvalid: The parts hold another number of rows than was published.
         """
-        sql, parameters = self._page(snapshot, limit, offset)
-        # s3() is refused to readers; the text is all ours
-        rows = self._engine.json_rows(sql, parameters, role=Role.WRITER)
+        with self._stored(snapshot) as stored:
+            sql = _page(f"SELECT {restored_columns(snapshot.columns)} FROM ({stored.sql})", limit, offset)
+            rows = self._engine.json_rows(
+                f"{sql} SETTINGS {stored.settings}", stored.parameters, role=Role.SNAPSHOT_READER
+            )
         _check_count(snapshot, rows.count, limit, offset)
         return rows
 
@@ -69,14 +66,25 @@ class SnapshotReader:
             SnapshotInvalid: The parts hold another number of rows than was published; known only behind the last block,
                 and only where all rows are read.
         """
-        if snapshot.read_plan is None:
-            sql, parameters = self._page(snapshot, limit, offset)
-            with self._engine.stream(sql, parameters, role=Role.WRITER, tag=tag) as blocks:
-                yield _counted(blocks, snapshot, limit, offset)
-        else:
-            sql, parameters = self._read(snapshot, snapshot.read_plan, bounds or {}, limit, offset)
-            with self._engine.stream(sql, parameters, role=Role.WRITER, tag=tag, limit=limit) as blocks:
-                yield blocks
+        plan = snapshot.read_plan
+        with self._stored(snapshot) as stored:
+            if plan is None:
+                sql = _page(f"SELECT {restored_columns(snapshot.columns)} FROM ({stored.sql})", limit, offset)
+                parameters = stored.parameters
+            else:
+                rows = f"SELECT {original_columns(snapshot.columns)} FROM ({stored.sql})"
+                # one row more than wanted tells whether there are more
+                read = plan.read_sql(rows, bounds or {}, limit=None if limit is None else limit + 1, offset=offset)
+                sql = f"SELECT {json_columns(plan.columns)} FROM ({read.sql})"
+                parameters = {**stored.parameters, **read.parameters}
+            with self._engine.stream(
+                f"{sql} SETTINGS {stored.settings}",
+                parameters,
+                role=Role.SNAPSHOT_READER,
+                tag=tag,
+                limit=None if plan is None else limit,
+            ) as blocks:
+                yield _counted(blocks, snapshot, limit, offset) if plan is None else blocks
 
     def obstacle(
         self, snapshot: Snapshot, bounds: Mapping[str, Bound], types: Mapping[str, VariableType]
@@ -112,31 +120,41 @@ class SnapshotReader:
             QueryError: They can't, and never will.
             EngineUnavailable: The part can't be reached.
         """
-        sql, parameters = self._select(columns, [key])
-        self._engine.json_rows(f"{sql} LIMIT 1", parameters, role=Role.WRITER)
+        source, parameters = stored_rows(self._engine, self._bucket, columns, [key])
+        self._engine.json_rows(
+            f"SELECT {restored_columns(columns)} FROM ({source}) LIMIT 1", parameters, role=Role.SNAPSHOT_READER
+        )
 
-    def _page(self, snapshot: Snapshot, limit: int | None, offset: int) -> tuple[str, dict[str, object]]:
-        sql, parameters = self._select(snapshot.columns, [part.key for part in snapshot.parts])
-        if limit is not None:
-            sql += f" LIMIT {limit:d}"
-        if offset:
-            sql += f" OFFSET {offset:d}"
-        return sql + _READ_AHEAD, parameters
-
-    def _read(
-        self, snapshot: Snapshot, plan: ReadPlan, bounds: Mapping[str, Bound], limit: int | None, offset: int
-    ) -> tuple[str, dict[str, object]]:
+    @contextmanager
+    def _stored(self, snapshot: Snapshot) -> Iterator[_Stored]:
+        """The stored rows as they lie in Parquet, readable for the length of the block."""
         keys = [part.key for part in snapshot.parts]
-        source, parameters = stored_rows(self._engine, self._bucket, snapshot.columns, keys)
-        stored = f"SELECT {original_columns(snapshot.columns)} FROM ({source})"
-        # one row more than wanted tells whether there are more
-        read = plan.read_sql(stored, bounds, limit=None if limit is None else limit + 1, offset=offset)
-        sql = f"SELECT {json_columns(plan.columns)} FROM ({read.sql})"
-        return sql + _READ_AHEAD, {**parameters, **read.parameters}
+        tables = self._engine.part_tables
+        if tables is None:
+            source, parameters = stored_rows(self._engine, self._bucket, snapshot.columns, keys)
+            yield _Stored(source, parameters, PARQUET_READING)
+            return
+        with tables.leased(self._bucket.name, keys, structure(snapshot.columns)) as names:
+            yield _Stored(" UNION ALL ".join(f"SELECT * FROM {name}" for name in names), {}, tables.reading)
 
-    def _select(self, columns: Sequence[Column], keys: Sequence[str]) -> tuple[str, dict[str, object]]:
-        source, parameters = stored_rows(self._engine, self._bucket, columns, keys)
-        return f"SELECT {restored_columns(columns)} FROM ({source})", parameters
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A SELECT with its parameters, and the settings of a query over it."""
+
+    sql: str
+    parameters: Mapping[str, object]
+    reading: Mapping[str, int | str]
+
+    @property
+    def settings(self) -> str:
+        # snapshots have no limit of rows: that one is for people's queries over their sources
+        settings: Mapping[str, int | str] = {"max_rows_to_read": 0, **self.reading}
+        return ", ".join(f"{name} = {value!r}" for name, value in settings.items())
+
+
+def _page(sql: str, limit: int | None, offset: int) -> str:
+    return sql + (f" LIMIT {limit:d}" if limit is not None else "") + (f" OFFSET {offset:d}" if offset else "")
 
 
 def _counted(blocks: Iterator[JsonRows], snapshot: Snapshot, limit: int | None, offset: int) -> Iterator[JsonRows]:

@@ -88,7 +88,7 @@ def test_a_server_is_asked_for_whole_answers(server_engine: Engine) -> None:
     for role in Role:
         with server_engine._handles.borrow(role) as handle:
             assert handle.get_client_setting("wait_end_of_query") == 1
-            assert handle.get_client_setting("readonly") == (1 if role is Role.READER else None)
+            assert handle.get_client_setting("readonly") == {Role.READER: 1, Role.SNAPSHOT_READER: 2}.get(role)
 
 
 def test_a_closed_engine_opens_again(make_engine: MakeEngine) -> None:
