@@ -10,12 +10,13 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.activities import ENDPOINT_VERSION, Journal, differences
 from endpoints_pipeline.catalog.database import Database
 from endpoints_pipeline.catalog.lineage import refuse_cycle
-from endpoints_pipeline.catalog.mapping import definitions_changed, is_same_json, load_endpoints
+from endpoints_pipeline.catalog.loading import EndpointLoader
+from endpoints_pipeline.catalog.mapping import definitions_changed, is_same_json
 from endpoints_pipeline.catalog.materializations import disable, enable, enabled_versions, request_refresh
 from endpoints_pipeline.catalog.projects import project_row
 from endpoints_pipeline.catalog.records import Change, Endpoint
@@ -94,6 +95,7 @@ class EndpointStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._loader = EndpointLoader()
 
     def create(self, project_id: int, new: NewEndpoint, now: datetime, *, by: int | None = None) -> Endpoint:
         """Store the endpoint with version 1 and, if asked for, its materialization; all or nothing.
@@ -147,7 +149,7 @@ class EndpointStore:
                     enable(journal, version)
                     definitions_changed(session)
                 session.flush()
-                return load_endpoints(session, [(endpoint, version)])[0]
+                return self._loader.load(session, [version.id])[0]
         except IntegrityError as error:
             raise InvalidInput("An endpoint with this name already exists for this team.", attr="name") from error
 
@@ -159,8 +161,7 @@ class EndpointStore:
             VersionNotFound: The endpoint has no such version.
         """
         with self._database.read() as session:
-            endpoint = find_endpoint(session, project_id, name)
-            return load_endpoints(session, [(endpoint, find_version(session, endpoint, version))])[0]
+            return self._loader.find(session, project_id, name, version)
 
     def list(
         self,
@@ -184,19 +185,18 @@ class EndpointStore:
             if created_by is not None:
                 live.append(EndpointRow.created_by_id == created_by)
             total = session.scalar(sa.select(sa.func.count()).select_from(EndpointRow).where(*live)) or 0
-            rows = session.execute(
-                sa.select(EndpointRow, VersionRow)
+            page = session.scalars(
+                sa.select(VersionRow.id)
                 .join(
-                    VersionRow,
+                    EndpointRow,
                     (VersionRow.endpoint_id == EndpointRow.id) & (VersionRow.version == EndpointRow.current_version),
                 )
                 .where(*live)
-                .options(joinedload(EndpointRow.created_by), joinedload(VersionRow.created_by))
                 .order_by(EndpointRow.name)
                 .limit(limit)
                 .offset(offset)
             )
-            return load_endpoints(session, list(rows.tuples())), total
+            return self._loader.load(session, page.all()), total
 
     def versions(
         self,
@@ -223,15 +223,10 @@ class EndpointStore:
             if created_by is not None:
                 wanted.append(VersionRow.created_by_id == created_by)
             total = session.scalar(sa.select(sa.func.count()).select_from(VersionRow).where(*wanted)) or 0
-            rows = session.scalars(
-                sa.select(VersionRow)
-                .where(*wanted)
-                .options(joinedload(VersionRow.created_by))
-                .order_by(VersionRow.version.desc())
-                .limit(limit)
-                .offset(offset)
+            page = session.scalars(
+                sa.select(VersionRow.id).where(*wanted).order_by(VersionRow.version.desc()).limit(limit).offset(offset)
             )
-            return load_endpoints(session, [(endpoint, row) for row in rows]), total
+            return self._loader.load(session, page.all()), total
 
     def update(
         self, project_id: int, name: str, change: EndpointChange, now: datetime, *, by: int | None = None
@@ -281,7 +276,7 @@ class EndpointStore:
                 if enabled or is_wanted:
                     definitions_changed(session)
                 session.flush()
-            return load_endpoints(session, [(endpoint, version)])[0]
+            return self._loader.load(session, [version.id])[0]
 
     def delete(self, project_id: int, name: str, now: datetime, *, by: int | None = None) -> None:
         """Soft-delete: nothing of the endpoint is served or scheduled afterwards, and its name is free (contract 1.5).

@@ -6,33 +6,26 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.records import (
-    Endpoint,
     Materialization,
     Part,
     RefreshStatus,
     Snapshot,
     User,
-    Version,
 )
 from endpoints_pipeline.catalog.tables import (
-    EndpointRow,
-    LastExecutionRow,
     MaterializationRow,
     PartRow,
     RevisionRow,
     SnapshotRow,
     UserRow,
-    VersionRow,
 )
 from endpoints_pipeline.query.columns import Column
-from endpoints_pipeline.query.lineage import Reads
 from endpoints_pipeline.query.materialization import ReadPlan
 
 
@@ -119,85 +112,6 @@ def load_snapshots(session: Session, snapshot_ids: Sequence[str]) -> dict[str, S
         parts.setdefault(part.snapshot_id, []).append(part)
     rows = session.scalars(sa.select(SnapshotRow).where(SnapshotRow.id.in_(snapshot_ids)))
     return {row.id: snapshot_record(row, parts.get(row.id, [])) for row in rows}
-
-
-def load_endpoints(session: Session, pairs: Sequence[tuple[EndpointRow, VersionRow]]) -> list[Endpoint]:
-    """The endpoint records of ``pairs``, each with that version of it.
-
-    Every run of an endpoint comes by here: it takes four queries at most, however many the pairs are, if their
-    ``created_by`` is loaded with them.
-    """
-    executed_at = _last_executed(session, {endpoint.id for endpoint, _ in pairs})
-    versions = _load_versions(session, [version for _, version in pairs], executed_at)
-    of_endpoint: dict[str, datetime] = {}
-    for (endpoint_id, _), at in executed_at.items():
-        of_endpoint[endpoint_id] = max(at, of_endpoint.get(endpoint_id, at))
-    return [
-        Endpoint(
-            id=endpoint.id,
-            project_id=endpoint.project_id,
-            name=endpoint.name,
-            is_active=endpoint.is_active,
-            current_version=endpoint.current_version,
-            derived_from_insight=endpoint.derived_from_insight,
-            display_name=endpoint.display_name,
-            tags=tuple(endpoint.tags),
-            created_at=endpoint.created_at,
-            created_by=user_record(endpoint.created_by) if endpoint.created_by else None,
-            updated_at=endpoint.updated_at,
-            version=version,
-            last_executed_at=of_endpoint.get(endpoint.id),
-        )
-        for (endpoint, _), version in zip(pairs, versions, strict=True)
-    ]
-
-
-def _last_executed(session: Session, endpoint_ids: Iterable[str]) -> dict[tuple[str, int], datetime]:
-    rows = session.execute(
-        sa.select(LastExecutionRow.endpoint_id, LastExecutionRow.version, sa.func.max(LastExecutionRow.started_at))
-        .where(LastExecutionRow.endpoint_id.in_(endpoint_ids))
-        .group_by(LastExecutionRow.endpoint_id, LastExecutionRow.version)
-    )
-    return {(endpoint_id, version): at for endpoint_id, version, at in rows.tuples()}
-
-
-def _load_versions(
-    session: Session, rows: Sequence[VersionRow], executed_at: Mapping[tuple[str, int], datetime]
-) -> list[Version]:
-    """The version records of ``rows``, each with its materialization and current snapshot."""
-    materializations = {
-        row.version_id: row
-        for row in session.scalars(
-            sa.select(MaterializationRow).where(MaterializationRow.version_id.in_([row.id for row in rows]))
-        )
-    }
-    snapshots = load_snapshots(session, [row.snapshot_id for row in materializations.values() if row.snapshot_id])
-    return [
-        Version(
-            id=row.id,
-            endpoint_id=row.endpoint_id,
-            version=row.version,
-            query=row.query,
-            sql=row.sql,
-            description=row.description,
-            data_freshness_seconds=row.data_freshness_seconds,
-            cache_age_seconds=row.cache_age_seconds,
-            sync_frequency=row.sync_frequency,
-            bucket_overrides=row.bucket_overrides,
-            optional_breakdown_properties=tuple(row.optional_breakdown_properties),
-            is_active=row.is_active,
-            columns=columns_from_json(row.columns),
-            reads=Reads.from_json(row.reads),
-            variables_obstacle=row.variables_obstacle,
-            created_at=row.created_at,
-            created_by=user_record(row.created_by) if row.created_by else None,
-            updated_at=row.updated_at,
-            last_executed_at=executed_at.get((row.endpoint_id, row.version)),
-            materialization=materialization_record(found) if (found := materializations.get(row.id)) else None,
-            snapshot=snapshots.get(found.snapshot_id) if found and found.snapshot_id else None,
-        )
-        for row in rows
-    ]
 
 
 def definitions_changed(session: Session) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from endpoints_pipeline.catalog.mapping import columns_to_json
 from endpoints_pipeline.catalog.tables import EndpointRow, VersionRow
@@ -51,7 +51,7 @@ def find_endpoint(session: Session, project_id: int, name: str, *, for_update: b
     query = sa.select(EndpointRow).where(
         EndpointRow.project_id == project_id, EndpointRow.name == name, EndpointRow.deleted_at.is_(None)
     )
-    row = session.scalar(query.with_for_update() if for_update else query.options(joinedload(EndpointRow.created_by)))
+    row = session.scalar(query.with_for_update() if for_update else query)
     if row is None:
         raise NotFound(f"No endpoint '{name}' in project {project_id}.")
     return row
@@ -67,9 +67,7 @@ def find_version(session: Session, endpoint: EndpointRow, number: int | None) ->
     row = None
     if 1 <= wanted <= endpoint.current_version:  # a larger number may be more than the database can hold
         row = session.scalar(
-            sa.select(VersionRow)
-            .where(VersionRow.endpoint_id == endpoint.id, VersionRow.version == wanted)
-            .options(joinedload(VersionRow.created_by))
+            sa.select(VersionRow).where(VersionRow.endpoint_id == endpoint.id, VersionRow.version == wanted)
         )
     if row is None:
         raise VersionNotFound(endpoint.name, wanted, endpoint.current_version)

@@ -214,9 +214,10 @@ class TestRefused:
         )
 
     def test_an_endpoint_that_takes_variables(self, embedded: Application, request: pytest.FixtureRequest) -> None:
-        create(embedded, DAILY, "daily")
-        with embedded.catalog.database.write() as session:
-            session.connection().exec_driver_sql("UPDATE versions SET sql = 'SELECT {variables.x} AS x'")
+        embedded.catalog.variables.create(
+            PROJECT, name="x", type=VariableType.NUMBER, default_value=1, by=None, now=embedded.clock()
+        )
+        create(embedded, "SELECT id FROM events WHERE id >= {variables.x}", "daily")
         assert "'daily', which takes variables; only an endpoint without" in self.refused(
             embedded, "SELECT * FROM daily"
         )
