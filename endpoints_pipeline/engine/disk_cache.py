@@ -40,6 +40,7 @@ class DiskCache:
         Raises:
             OSError: The disk can't be written.
         """
+        parent = parent.absolute()  # the engine takes a relative path in its configuration for another one
         parent.mkdir(parents=True, exist_ok=True)
         with (parent / _LOCK).open("w") as entry:
             fcntl.flock(entry, fcntl.LOCK_EX)  # who sweeps must not take a folder that is being made for a stale one

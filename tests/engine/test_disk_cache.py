@@ -54,6 +54,15 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(tm
     living.wait()
 
 
+def test_a_relative_home_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = DiskCache(Path("state/cache"), 1000)
+
+    assert cache.folder.is_absolute()
+    assert f"<path>{tmp_path}/state/cache/" in cache.config_file.read_text()
+    cache.close()
+
+
 def test_none_is_wanted_or_none_can_be_had(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
@@ -74,10 +83,12 @@ def test_an_application_that_answers_runs_has_one(make_application: MakeApplicat
         f"ENDPOINTS_{name}": value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
         for name, value in values.items()
     }
+    environment["ENDPOINTS_HOME"] = "home"  # relative, as the default is
 
     ended = subprocess.run(
         [sys.executable, "-c", _RUN, str(PROJECT), NAME],
         env={**os.environ, **environment},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
