@@ -178,16 +178,17 @@ class TestUpdate:
         people = [person(catalog, clock(), f"{n}@example.com") for n in range(8)]
         _create(catalog, clock)
 
-        answers = at_once(
-            [partial(_update, catalog, clock, by, query=checked(f"SELECT {by.id} AS n")) for by in people]
-        )
+        # none of them is the query that is there: whoever came first with that one would change nothing
+        texts = {by.id: f"SELECT {by.id} AS by" for by in people}
+
+        answers = at_once([partial(_update, catalog, clock, by, query=checked(texts[by.id])) for by in people])
 
         logged = {one.context["version"]: one for one in _all(catalog)[:-1]}
         assert sorted(logged) == list(range(2, 10))
         for by, answer in zip(people, answers, strict=True):
             number = answer.version.version
             found = catalog.endpoints.get(PROJECT, "daily", number).version
-            assert found.sql == f"SELECT {by.id} AS n"
+            assert found.sql == texts[by.id]
             assert logged[number].user == found.created_by == by
             assert logged[number].changes[0].after["query"] == found.sql
             before = catalog.endpoints.get(PROJECT, "daily", number - 1).version
