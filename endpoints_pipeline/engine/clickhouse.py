@@ -118,7 +118,7 @@ class Engine:
         )
         #: Snapshots' parts as tables; None where the engine is a server, whose tables aren't ours.
         self.part_tables = (
-            PartTables(self._handles, self.s3, secrets=self._secrets, cached=self._disk_cache is not None)
+            PartTables(self._handles, self.s3, secrets=self._secrets, disk_cache=self._disk_cache)
             if self._embedded
             else None
         )

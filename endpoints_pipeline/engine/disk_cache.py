@@ -2,6 +2,9 @@
 
 The engine doesn't lock its folder, and two processes in one would spoil it: so each process has its own, under a lock
 that ends with it, and sweeps away those of processes that have ended.
+
+Nor does it get over a disk that is full: it would read what it couldn't write. So the cache is used only while the disk
+has room for all that it may still hold.
 """
 
 from __future__ import annotations
@@ -42,6 +45,7 @@ class DiskCache:
         """
         parent = parent.absolute()  # the engine takes a relative path in its configuration for another one
         parent.mkdir(parents=True, exist_ok=True)
+        self._size = min(size, shutil.disk_usage(parent).free // 3)
         with (parent / _LOCK).open("w") as entry:
             fcntl.flock(entry, fcntl.LOCK_EX)  # who sweeps must not take a folder that is being made for a stale one
             _sweep(parent)
@@ -52,8 +56,16 @@ class DiskCache:
         data = escape(f"{self.folder}/data/")
         self.config_file.write_text(
             f"<clickhouse><filesystem_caches_path>{data}</filesystem_caches_path><filesystem_caches><{NAME}>"
-            f"<path>{data}</path><max_size>{size:d}</max_size></{NAME}></filesystem_caches></clickhouse>"
+            f"<path>{data}</path><max_size>{self._size:d}</max_size></{NAME}></filesystem_caches></clickhouse>"
         )
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the next read may go through the cache."""
+        try:
+            return shutil.disk_usage(self.folder).free > self._size
+        except OSError:  # someone has deleted the folder
+            return False
 
     def close(self) -> None:
         """Delete the folder; after the engine was closed."""

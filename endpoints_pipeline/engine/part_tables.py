@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 from clickhouse_connect.driver.binding import quote_identifier
 
-from endpoints_pipeline.engine import disk_cache
+from endpoints_pipeline.engine import disk_cache as cache
+from endpoints_pipeline.engine.disk_cache import DiskCache
 from endpoints_pipeline.engine.failures import translated_errors
 from endpoints_pipeline.engine.handles import HandlePool, Role
 from endpoints_pipeline.engine.warehouse import S3Access, literal
@@ -32,7 +33,7 @@ DATABASE = "snapshot_parts"
 _KEPT = 64
 # With a cache, many small reads are better than few that read what lies between them, too.
 _CACHED: Mapping[str, int | str] = {
-    "filesystem_cache_name": disk_cache.NAME,
+    "filesystem_cache_name": cache.NAME,
     "enable_filesystem_cache": 1,
     "remote_read_min_bytes_for_seek": 8192,
 }
@@ -47,7 +48,7 @@ class PartTables:
         s3: S3Access,
         *,
         secrets: tuple[str, ...],
-        cached: bool = False,
+        disk_cache: DiskCache | None = None,
         kept: int = _KEPT,
     ) -> None:
         """Prepare; nothing is made yet.
@@ -56,17 +57,21 @@ class PartTables:
             handles: To make and drop tables with.
             s3: The way to S3.
             secrets: What must not be in an error's message.
-            cached: The engine has a ``DiskCache``.
+            disk_cache: What the engine was opened with.
             kept: Tables at most, but for those that are being read.
         """
         self._handles = handles
         self._s3 = s3
-        #: The settings of a query over the tables.
-        self.reading: Mapping[str, int | str] = _CACHED if cached else {}
+        self._disk_cache = disk_cache
         self._secrets = secrets
         self._kept = kept
         self._lock = threading.Lock()
         self._readers: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def reading(self) -> Mapping[str, int | str]:
+        """The settings of a query over the tables."""
+        return _CACHED if self._disk_cache is not None and self._disk_cache.is_usable else {}
 
     @contextmanager
     def leased(self, bucket: str, keys: Sequence[str], structure: str) -> Iterator[Sequence[str]]:

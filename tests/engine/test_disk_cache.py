@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def test_a_relative_home_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert cache.folder.is_absolute()
     assert f"<path>{tmp_path}/state/cache/" in cache.config_file.read_text()
     cache.close()
+
+
+def test_a_disk_without_room_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one fault that is played: a full disk would be everybody's on this machine."""
+    cache = DiskCache(tmp_path, 1000)
+    assert cache.is_usable
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: shutil._ntuple_diskusage(10**9, 10**9 - 999, 999))  # type: ignore[attr-defined]
+    assert not cache.is_usable
+    monkeypatch.undo()
+    assert cache.is_usable
+    cache.close()
+    assert not cache.is_usable
 
 
 def test_none_is_wanted_or_none_can_be_had(tmp_path: Path) -> None:
